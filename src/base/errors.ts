@@ -1,0 +1,65 @@
+/**
+ * The one error class this package throws for operating errors, and every code it can carry.
+ *
+ * Codes are API: documented one-to-one in docs/errors.md, never renamed, never reused.
+ */
+
+/** Every code with what it means. The order is that of docs/errors.md. */
+export const ERROR_CODES = {
+  TIDEMARK_OPTION_INVALID: 'an option is out of range or of the wrong type',
+  TIDEMARK_NOT_OPEN: 'the node is closed, or closing',
+  TIDEMARK_BUSY: 'too many bytes wait for the disk; the command was not accepted',
+  TIDEMARK_COMMAND_UNKNOWN: 'the machine has no command or query of that name',
+  TIDEMARK_COMMAND_TOO_LARGE: 'a command is larger than commandBytesMax',
+  TIDEMARK_VALUE_UNENCODABLE:
+    'an argument, result or stored value cannot be encoded, or not within the limits',
+  TIDEMARK_LOCKED: 'another process owns the data directory',
+  TIDEMARK_FILE_MISSING: 'a file or directory does not exist',
+  TIDEMARK_FILE_EXISTS: 'a file that must be new exists already',
+  TIDEMARK_NOT_WRITABLE: 'a file or directory cannot be read or written: permissions or a read-only mount',
+  TIDEMARK_DISK_FULL: 'the disk, or its quota, is full; nothing was written',
+  TIDEMARK_RESOURCES: 'the system is out of file descriptors or memory',
+  TIDEMARK_IO: 'the operating system reported an error on a file',
+  TIDEMARK_LOG_POISONED: 'a write or sync of the log failed; what it held is unknown until restart',
+  TIDEMARK_LOG_DAMAGED: 'a durable part of the log is missing or fails its checks',
+  TIDEMARK_STATUS_DAMAGED: 'the copies of the status file are lost, too few or contradict each other',
+  TIDEMARK_FOREIGN_FILE: 'a file belongs to another cluster, node or incarnation',
+  TIDEMARK_FORMAT_NEWER: 'a file was written by a newer version of Tidemark',
+  TIDEMARK_NOT_A_DATA_DIRECTORY: 'the directory holds other files and no Tidemark data',
+  TIDEMARK_MACHINE_MISMATCH: 'the data was written by another machine, or a version this build lacks',
+  TIDEMARK_INDEX_NOT_RETAINED: 'the requested index was compacted away, or is not written yet',
+  TIDEMARK_ADDRESS_UNAVAILABLE: 'the address to listen on is in use or not of this machine',
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** What the caller can do about it. `retry` is the only value that promises a repeat may succeed. */
+export type ErrorRemedy = 'retry' | 'repair' | 'restore' | 'fix-call';
+
+export type ErrorFacts = Readonly<Record<string, string | number | boolean>>;
+
+export interface TidemarkErrorInit {
+  readonly remedy: ErrorRemedy;
+  /** Facts for the operator: file, offset, index. Plain JSON, no secrets. */
+  readonly facts?: ErrorFacts;
+  readonly cause?: unknown;
+}
+
+/** An operating error: expected, documented, and for the caller to handle. Bugs use `assert` instead. */
+export class TidemarkError extends Error {
+  override readonly name = 'TidemarkError';
+  readonly code: ErrorCode;
+  readonly remedy: ErrorRemedy;
+  readonly facts: ErrorFacts;
+
+  constructor(code: ErrorCode, message: string, init: TidemarkErrorInit) {
+    super(message, init.cause === undefined ? undefined : { cause: init.cause });
+    this.code = code;
+    this.remedy = init.remedy;
+    this.facts = init.facts ?? {};
+  }
+}
+
+export function isTidemarkError(error: unknown, code?: ErrorCode): error is TidemarkError {
+  return error instanceof TidemarkError && (code === undefined || error.code === code);
+}

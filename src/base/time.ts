@@ -1,0 +1,33 @@
+/**
+ * Door 3, first half: time. The only file outside `cli/` that touches the clock and timers of the system.
+ * `testing/` has a clock that a test moves.
+ */
+
+export interface Timer {
+  /** Idempotent. */
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Wall-clock time in milliseconds since 1970; may jump either way. */
+  now(): number;
+  /** Milliseconds from an arbitrary start; never goes back. Fractions are microseconds. */
+  monotonic(): number;
+  /** Calls `run` once after `ms` milliseconds. Does not keep the process alive. */
+  after(ms: number, run: () => void): Timer;
+  /** Calls `run` once, after the input that is waiting now has been taken. */
+  soon(run: () => void): void;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(ms, run) {
+    const timeout = setTimeout(run, ms);
+    timeout.unref();
+    return { cancel: () => clearTimeout(timeout) };
+  },
+  soon(run) {
+    setImmediate(run);
+  },
+};

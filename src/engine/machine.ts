@@ -1,0 +1,46 @@
+/**
+ * The contract of a machine: deterministic code that turns commands into results and keeps its state in keys.
+ *
+ * `machine({...})` in typed-machine.ts builds one from tables, commands and queries; `keyvalue/` is one written
+ * directly on bytes. Equal commands in equal order must give equal states everywhere: a machine
+ * never reads a clock, draws a random number or does I/O.
+ */
+
+import type { Index } from '../base/positions.ts';
+import type { StateReader, StateWriter } from '../state/state.ts';
+
+/** What a command learns from the entry it came in. One object serves a whole entry: do not keep it. */
+export interface CommandContext {
+  /** Index of the entry. */
+  readonly index: Index;
+  /** Time the entry was proposed, in milliseconds since 1970; never less than that of an earlier entry. */
+  readonly time: number;
+}
+
+/** Thrown by a command to refuse: all its writes are undone and the caller gets this error. */
+export class Rejection extends Error {
+  override readonly name = 'Rejection';
+}
+
+/** A machine on bytes. */
+export interface Machine {
+  /** Written into the data directory: another machine's data is refused. 1 to 64 characters. */
+  readonly name: string;
+
+  /** Version of the commands' meaning, from 1. */
+  readonly version: number;
+
+  /**
+   * Runs one command. Whatever it throws is its result: its writes are undone, and the error goes to the
+   * caller. Only an `InvariantViolation`, or running out of stack or memory, stops the node instead.
+   * @param command A view that is valid during the call only.
+   * @returns The result, handed to the caller; views into state or command are valid until the next command.
+   */
+  apply(state: StateWriter, command: Uint8Array, context: CommandContext): unknown;
+
+  /** A command as people and tools read it (`inspect log`). Must not throw, whatever the bytes. */
+  describe(command: Uint8Array): string;
+}
+
+/** Reads a state without going through the log. */
+export type Query<Result> = (state: StateReader) => Result;
