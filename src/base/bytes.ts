@@ -32,7 +32,13 @@ export function alignUp(value: number, alignment: number): number {
   return Math.ceil(value / alignment) * alignment;
 }
 
+const ZEROS = Buffer.alloc(64 * 1024);
+
 export function isZero(bytes: Uint8Array): boolean {
-  for (let at = 0; at < bytes.length; at++) if (bytes[at] !== 0) return false;
+  const buffer = bufferOf(bytes);
+  for (let at = 0; at < buffer.length; at += ZEROS.length) {
+    const end = Math.min(at + ZEROS.length, buffer.length);
+    if (buffer.compare(ZEROS, 0, end - at, at, end) !== 0) return false;
+  }
   return true;
 }

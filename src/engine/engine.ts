@@ -1,0 +1,89 @@
+/**
+ * The engine: applies entries to the state, one command after the other, with backward recovery of each.
+ *
+ * The same code runs for a live entry and for one replayed from the log; the only difference is whether
+ * somebody waits for the outcomes.
+ */
+
+import { assert, InvariantViolation } from '../base/assert.ts';
+import { type Index, nextIndex, toIndex } from '../base/positions.ts';
+import { LiveState } from '../state/live-state.ts';
+import type { StateReader } from '../state/state.ts';
+import { forEachCommand } from './entry.ts';
+import type { Machine } from './machine.ts';
+
+/** Who waits for the outcomes of an entry's commands; `at` counts from 0. */
+export interface Outcomes {
+  settled(at: number, result: unknown): void;
+  failed(at: number, error: unknown): void;
+}
+
+/** An entry to apply. */
+export interface AppliedEntry {
+  readonly index: Index;
+  readonly time: number;
+  readonly body: Uint8Array;
+}
+
+export class Engine {
+  readonly #machine: Machine;
+  readonly #state: LiveState;
+  #appliedIndex: Index = toIndex(0);
+  #commandsApplied = 0;
+
+  /** @param hashSeed Random bytes for the index of the keys: nobody may choose keys that collide. */
+  constructor(machine: Machine, hashSeed: number) {
+    this.#machine = machine;
+    this.#state = new LiveState(hashSeed);
+  }
+
+  get state(): StateReader {
+    return this.#state;
+  }
+
+  /** Index of the last entry applied. */
+  get appliedIndex(): Index {
+    return this.#appliedIndex;
+  }
+
+  /** Commands run since the start, replayed ones included. */
+  get commandsApplied(): number {
+    return this.#commandsApplied;
+  }
+
+  /** Bytes of memory that the state holds. */
+  get stateBytes(): number {
+    return this.#state.allocatedBytes;
+  }
+
+  /**
+   * Applies the next entry.
+   * @throws InvariantViolation, or what running out of stack threw: the node must stop.
+   */
+  apply(entry: AppliedEntry, outcomes: Outcomes | null): void {
+    const { index, time } = entry;
+    assert(index === nextIndex(this.#appliedIndex), `entry ${index} follows ${this.#appliedIndex}`);
+    const context = { index, time };
+    this.#commandsApplied += forEachCommand(entry.body, (command, at) => {
+      this.#state.begin();
+      let result: unknown;
+      try {
+        result = this.#machine.apply(this.#state, command, context);
+      } catch (error) {
+        this.#state.rollback();
+        if (isFatal(error)) throw error;
+        outcomes?.failed(at, error);
+        return;
+      }
+      this.#state.commit();
+      outcomes?.settled(at, result);
+    });
+    this.#appliedIndex = index;
+  }
+}
+
+/** Not a result of the command: another replica, or this one tomorrow, might get another outcome. */
+function isFatal(error: unknown): boolean {
+  if (error instanceof InvariantViolation) return true;
+  return error instanceof RangeError && /call stack|array buffer allocation/i.test(error.message);
+}

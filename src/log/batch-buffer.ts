@@ -1,0 +1,84 @@
+/**
+ * Batch buffer: the records of the next write, laid out as they will stand on the disk.
+ *
+ * Reused from batch to batch, so that the hot path allocates nothing. Headers are written last, by `seal`:
+ * only then is known which segment the batch goes to and what is durable before it.
+ */
+
+import { assert } from '../base/assert.ts';
+import { alignUp } from '../base/bytes.ts';
+import type { Index, Term, Timeline } from '../base/positions.ts';
+import { BLOCK_BYTES, encodeHeader, RECORD_HEADER_BYTES, type RecordType, recordEnd } from './record.ts';
+import type { ReaderPosition } from './segment-reader.ts';
+
+const INITIAL_BYTES = 64 * 1024;
+
+/** A buffer above this is given back after use: one huge batch must not hold memory for ever. */
+const KEPT_BYTES_MAX = 16 * 1024 * 1024;
+
+interface Draft {
+  readonly type: RecordType;
+  readonly index: Index;
+  readonly term: Term;
+  readonly time: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export class BatchBuffer {
+  #bytes = new Uint8Array(INITIAL_BYTES);
+  #size = 0;
+  readonly #drafts: Draft[] = [];
+
+  get isEmpty(): boolean {
+    return this.#drafts.length === 0;
+  }
+
+  /** Bytes the batch takes on the disk. */
+  get diskBytes(): number {
+    return alignUp(this.#size, BLOCK_BYTES);
+  }
+
+  /** Copies a body behind the records so far. */
+  add(type: RecordType, index: Index, term: Term, time: number, body: Uint8Array): void {
+    const offset = this.#size;
+    const end = recordEnd(offset, body.length, false);
+    this.#reserve(alignUp(end, BLOCK_BYTES));
+    this.#bytes.set(body, offset + RECORD_HEADER_BYTES);
+    this.#bytes.fill(0, offset + RECORD_HEADER_BYTES + body.length, end);
+    this.#drafts.push({ type, index, term, time, offset, length: body.length });
+    this.#size = end;
+  }
+
+  /**
+   * Writes the headers and the padding, for a batch that starts at `start.offset` of its segment.
+   * @returns The bytes to write, valid until `clear`, and where the next batch goes.
+   */
+  seal(start: ReaderPosition, timeline: Timeline, seed: number): { bytes: Uint8Array; end: ReaderPosition } {
+    assert(start.offset % BLOCK_BYTES === 0, `a batch starts on a block, not at ${start.offset}`);
+    const size = this.diskBytes;
+    this.#bytes.fill(0, this.#size, size);
+    let end = start;
+    this.#drafts.forEach((draft, at) => {
+      const isBatchEnd = at === this.#drafts.length - 1;
+      const fields = { ...draft, timeline, syncedTo: start.offset, previous: end.previousCrc, isBatchEnd };
+      const previousCrc = encodeHeader(this.#bytes, draft.offset, fields, draft.length, seed);
+      const { index: previousIndex, term: previousTerm, time: previousTime } = draft;
+      end = { offset: start.offset + size, previousCrc, previousIndex, previousTerm, previousTime };
+    });
+    return { bytes: this.#bytes.subarray(0, size), end };
+  }
+
+  clear(): void {
+    this.#drafts.length = 0;
+    this.#size = 0;
+    if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = new Uint8Array(INITIAL_BYTES);
+  }
+
+  #reserve(bytes: number): void {
+    if (bytes <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(bytes, 2 * this.#bytes.length));
+    grown.set(this.#bytes.subarray(0, this.#size));
+    this.#bytes = grown;
+  }
+}

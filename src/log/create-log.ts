@@ -1,0 +1,53 @@
+/** The first segment of a log, for a data directory that is being made. */
+
+import { NO_BYTES } from '../base/bytes.ts';
+import type { Chance } from '../base/chance.ts';
+import { toIndex, toTerm, toTimeline } from '../base/positions.ts';
+import type { Clock } from '../base/time.ts';
+import type { FileSystem } from '../storage/file-system.ts';
+import { type Identity, NO_SEGMENT, SEGMENT_HEADER_BYTES } from './segment.ts';
+import { makeSegment } from './segment-file.ts';
+import { Spares } from './spares.ts';
+
+/** Sequence of the segment that `createLog` makes. */
+export const FIRST_SEQUENCE = 1;
+
+export interface CreateLogInput {
+  readonly fs: FileSystem;
+  readonly dataDir: string;
+  readonly identity: Identity;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly segmentBytes: number;
+}
+
+/** Makes `log/` with one empty segment that waits for entry 1. Durable when it resolves. */
+export async function createLog(input: CreateLogInput): Promise<void> {
+  const { fs, dataDir, identity, clock, chance, segmentBytes } = input;
+  const dir = `${dataDir}/log`;
+  await fs.makeDirectory(dir);
+  await fs.syncDirectory(dataDir);
+  let failure: unknown = null;
+  const onFailure = (error: unknown): void => {
+    failure = error;
+  };
+  const spares = new Spares({ fs, dir, segmentBytes, clock, onFailure });
+  const header = {
+    ...identity,
+    timeline: toTimeline(1),
+    sequence: FIRST_SEQUENCE,
+    firstIndex: toIndex(1),
+    id: Buffer.from(chance.fill(new Uint8Array(8))).toString('hex'),
+    previousId: NO_SEGMENT,
+    previousEnd: 0,
+    previousCrc: 0,
+    previousTerm: toTerm(0),
+    previousTime: 0,
+    provenTo: SEGMENT_HEADER_BYTES,
+  };
+  const spare = await spares.take(segmentBytes);
+  const { file } = await makeSegment({ fs, dir, clock }, spare, header, NO_BYTES);
+  await file.close();
+  await spares.close();
+  if (failure !== null) throw failure;
+}

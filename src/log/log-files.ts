@@ -1,0 +1,304 @@
+/**
+ * The files of an open log: the tail that is written, the sealed segments behind it, and the changes to that
+ * list. Each change has one commit point, the rename inside `makeSegment` or the status.
+ */
+
+import { assert } from '../base/assert.ts';
+import { NO_BYTES } from '../base/bytes.ts';
+import type { Chance } from '../base/chance.ts';
+import { isTidemarkError, TidemarkError } from '../base/errors.ts';
+import { type Index, nextIndex, previousIndex } from '../base/positions.ts';
+import type { Clock } from '../base/time.ts';
+import type { File, FileSystem } from '../storage/file-system.ts';
+import type { BatchBuffer } from './batch-buffer.ts';
+import { damagedLog } from './damage.ts';
+import { followingHeader, type RecoveredLog, trim } from './recover.ts';
+import { SEGMENT_HEADER_BYTES, segmentSeed } from './segment.ts';
+import { makeSegment, removeIfThere, removeSegment, type Segment, sparseIndexPath } from './segment-file.ts';
+import { type LogRecord, type ReaderPosition, SegmentReader, segmentStart } from './segment-reader.ts';
+import type { Spare, Spares } from './spares.ts';
+import { SparseIndex } from './sparse-index.ts';
+import type { LogPromise, SealedSegment } from './survey.ts';
+
+/** The part of the status that the log keeps true. */
+export interface LogStatus {
+  readonly promise: LogPromise & { readonly commitIndex: Index };
+  /** Resolves when the status says so durably. */
+  persistSequence(sequence: number): Promise<void>;
+  persistFirstIndex(firstIndex: Index): Promise<void>;
+}
+
+export interface LogFilesConfig {
+  readonly fs: FileSystem;
+  readonly dir: string;
+  readonly chance: Chance;
+  readonly clock: Clock;
+  readonly spares: Spares;
+  readonly status: LogStatus;
+}
+
+export class LogFiles {
+  readonly spares: Spares;
+  readonly #config: LogFilesConfig;
+  /** Oldest first. */
+  #sealed: SealedSegment[];
+  #tail: Segment;
+  #file: File;
+  #size = 0;
+  #seed: number;
+  #end: ReaderPosition;
+  #points = new SparseIndex();
+  #firstIndex: Index;
+  /** Work that follows a rotation, one segment after the other. */
+  #tidying: Promise<void> = Promise.resolve();
+
+  constructor(config: LogFilesConfig, recovered: RecoveredLog, size: number) {
+    this.#config = config;
+    this.spares = config.spares;
+    this.#sealed = [...recovered.sealed];
+    this.#tail = recovered.tail;
+    this.#file = recovered.file;
+    this.#size = size;
+    this.#seed = segmentSeed(recovered.tail.header);
+    this.#end = recovered.end;
+    this.#firstIndex = config.status.promise.firstIndex;
+  }
+
+  get firstIndex(): Index {
+    return this.#firstIndex;
+  }
+
+  /** Where the next batch goes; everything before is durable. */
+  get end(): ReaderPosition {
+    return this.#end;
+  }
+
+  /** The tail. */
+  get file(): File {
+    return this.#file;
+  }
+
+  hasRoomFor(diskBytes: number): boolean {
+    return this.#end.offset + diskBytes <= this.#size;
+  }
+
+  seal(batch: BatchBuffer): { bytes: Uint8Array; end: ReaderPosition } {
+    return batch.seal(this.#end, this.#tail.header.timeline, this.#seed);
+  }
+
+  /** A batch is durable. */
+  advance(end: ReaderPosition): void {
+    this.#points.offer(this.#end);
+    this.#end = end;
+  }
+
+  takeSpare(diskBytes: number): Promise<Spare> {
+    return this.spares.take(SEGMENT_HEADER_BYTES + diskBytes);
+  }
+
+  /** Seals the tail and begins the segment after it in `spare`. Everything in the tail is durable. */
+  async rotate(spare: Spare): Promise<void> {
+    const sealed = { ...this.#tail, end: this.#end.offset };
+    const points = this.#points;
+    await this.#begin(spare, this.#tail, this.#end);
+    if (this.#tail.path === sealed.path) return; // Nothing was in it: the new one took its place.
+    this.#sealed.push(sealed);
+    this.#tidying = this.#tidying.then(() => this.#tidy(sealed, points));
+  }
+
+  /**
+   * Gives back the space behind a sealed segment and writes its sparse index. Both only save space and time,
+   * so a file that cannot be touched now, or is gone by compaction, is left as it is.
+   */
+  async #tidy(sealed: SealedSegment, points: SparseIndex): Promise<void> {
+    try {
+      if (!this.#sealed.includes(sealed)) return;
+      await trim(this.#config.fs, sealed.path, sealed.end);
+      await this.#writePoints(sealed, points);
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error;
+    }
+  }
+
+  /**
+   * Forgets entries up to `index`: 1. the status says so; 2. segments that hold nothing else are removed,
+   * oldest first, so that a crash leaves a log without a gap (checklist A4).
+   */
+  async compactTo(index: Index): Promise<void> {
+    if (index < this.#firstIndex) return;
+    await this.#tidying;
+    await this.#config.status.persistFirstIndex(nextIndex(index));
+    this.#firstIndex = nextIndex(index);
+    const successors = [...this.#sealed.slice(1), this.#tail];
+    const gone = this.#sealed.filter((_segment, at) => successors[at]!.header.firstIndex <= nextIndex(index));
+    this.#sealed = this.#sealed.slice(gone.length);
+    for (const segment of gone) await removeSegment(this.#config.fs, segment.path);
+    if (gone.length > 0) await this.#config.fs.syncDirectory(this.#config.dir);
+  }
+
+  /**
+   * Forgets entries after `index`: 1. a new segment begins behind the entry at `index` (the commit point);
+   * 2. the segments it makes void are removed, newest first.
+   */
+  async truncateAfter(index: Index): Promise<ReaderPosition> {
+    if (index === this.#end.previousIndex) return this.#end;
+    await this.#tidying;
+    const all: Segment[] = [...this.#sealed, this.#tail];
+    const at = all.findLastIndex((segment) => segment.header.firstIndex <= nextIndex(index));
+    assert(at >= 0, `entry ${index} precedes the log`);
+    const target = all[at]!;
+    const position = await this.#positionAfter(target, this.#endOf(target), index);
+    const spare = await this.spares.take(SEGMENT_HEADER_BYTES);
+    await this.#begin(spare, target, position);
+    const isReplaced = this.#tail.path === target.path;
+    this.#sealed = this.#sealed.slice(0, at);
+    if (!isReplaced) this.#sealed.push({ ...target, end: position.offset });
+    const gone = all.slice(at + 1).filter((segment) => segment.path !== this.#tail.path);
+    for (const segment of gone.reverse()) await removeSegment(this.#config.fs, segment.path);
+    await this.#config.fs.syncDirectory(this.#config.dir);
+    if (!isReplaced) await trim(this.#config.fs, target.path, position.offset);
+    await removeIfThere(this.#config.fs, sparseIndexPath(target.path));
+    return this.#end;
+  }
+
+  async *read(first: Index, last: Index, durable: Index): AsyncGenerator<LogRecord, void, void> {
+    if (first < this.#firstIndex || last > durable) throw notRetained(first, last, this.#firstIndex, durable);
+    // A snapshot of the list: a segment that is compacted away meanwhile is noticed, not skipped.
+    const segments = [...this.#sealed, { ...this.#tail, end: this.#end.offset }];
+    for (const [at, segment] of segments.entries()) {
+      const next = segments[at + 1];
+      if (next !== undefined && next.header.firstIndex <= first) continue;
+      if (segment.header.firstIndex > last) return;
+      yield* this.#readSegment(segment, first, last, next !== undefined);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#tidying;
+    await this.spares.close();
+    await this.#file.close();
+  }
+
+  async *#readSegment(
+    segment: SealedSegment,
+    first: Index,
+    last: Index,
+    isSealed: boolean,
+  ): AsyncGenerator<LogRecord, void, void> {
+    const file = await this.#config.fs.open(segment.path, 'read');
+    try {
+      const points = isSealed ? await this.#readPoints(segment) : this.#points;
+      const start = points?.before(first) ?? segmentStart(segment.header);
+      const reader = new SegmentReader(file, segment.header, segment.end, start);
+      for (;;) {
+        const before = reader.position;
+        const step = await reader.next();
+        if (step.kind === 'record') {
+          if (step.record.index > last) return;
+          if (step.record.index >= first && step.record.type !== 'mark') yield step.record;
+          continue;
+        }
+        if (step.kind === 'end' && step.offset === segment.end) return;
+        throw damagedSegment(segment, step.offset, before, step.kind === 'end' ? 'zeros' : step.reason);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Makes the segment that follows `position` of `old` the tail, and tells the status before it is used. */
+  async #begin(spare: Spare, old: Segment, position: ReaderPosition): Promise<void> {
+    const { chance, status } = this.#config;
+    const sequence = this.#tail.header.sequence + 1;
+    const header = followingHeader(old.header, position, sequence, chance);
+    const { segment, file } = await makeSegment(this.#config, spare, header, NO_BYTES);
+    await status.persistSequence(sequence);
+    await this.#file.close();
+    this.#tail = segment;
+    this.#file = file;
+    this.#size = await file.size();
+    this.#seed = segmentSeed(header);
+    this.#end = segmentStart(header);
+    this.#points = new SparseIndex();
+    this.spares.refill();
+  }
+
+  #endOf(segment: Segment): number {
+    if (segment === this.#tail) return this.#end.offset;
+    const sealed = this.#sealed.find((candidate) => candidate.path === segment.path);
+    assert(sealed !== undefined, `${segment.path} is a segment of this log`);
+    return sealed.end;
+  }
+
+  /** Where the entry after `index` would stand. */
+  async #positionAfter(segment: Segment, end: number, index: Index): Promise<ReaderPosition> {
+    if (previousIndex(segment.header.firstIndex) === index) return segmentStart(segment.header);
+    const file = await this.#config.fs.open(segment.path, 'read');
+    try {
+      const reader = new SegmentReader(file, segment.header, end);
+      for (;;) {
+        const step = await reader.next();
+        if (step.kind !== 'record') {
+          throw damagedSegment(
+            segment,
+            step.offset,
+            reader.position,
+            step.kind === 'end' ? 'end' : step.reason,
+          );
+        }
+        if (step.record.index === index) return reader.position;
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #writePoints(segment: Segment, points: SparseIndex): Promise<void> {
+    await removeIfThere(this.#config.fs, sparseIndexPath(segment.path));
+    const file = await this.#config.fs.open(sparseIndexPath(segment.path), 'create');
+    try {
+      await file.write(points.encode(segment.header.id), 0);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** The sparse index of a sealed segment, or null: then reading starts at the segment's first record. */
+  async #readPoints(segment: Segment): Promise<SparseIndex | null> {
+    const { fs } = this.#config;
+    try {
+      const stat = await fs.stat(sparseIndexPath(segment.path));
+      if (stat === null || stat.bytes > POINTS_BYTES_MAX) return null;
+      const file = await fs.open(sparseIndexPath(segment.path), 'read');
+      try {
+        const bytes = new Uint8Array(stat.bytes);
+        const read = await file.read(bytes, 0);
+        return SparseIndex.decode(bytes.subarray(0, read), segment.header.id);
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      if (isTidemarkError(error)) return null;
+      throw error;
+    }
+  }
+}
+
+/** A segment of 1 GiB has 8,192 points of 40 bytes; what is larger is not ours. */
+const POINTS_BYTES_MAX = 1024 * 1024;
+
+function damagedSegment(segment: Segment, offset: number, before: ReaderPosition, reason: string): Error {
+  const firstLost = before.previousIndex + 1;
+  return damagedLog(
+    `${segment.path} is damaged at offset ${offset} (${reason}): entry ${firstLost} cannot be read`,
+    { file: segment.path, offset, reason, firstLost },
+  );
+}
+
+function notRetained(first: Index, last: Index, firstIndex: Index, durable: Index): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_INDEX_NOT_RETAINED',
+    `entries ${first} to ${last} were asked for; the log holds ${firstIndex} to ${durable}`,
+    { remedy: 'fix-call', facts: { first, last, firstIndex, durableIndex: durable } },
+  );
+}

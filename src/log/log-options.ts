@@ -1,0 +1,23 @@
+/** Options of the log. */
+
+import { requireInteger } from '../base/options.ts';
+
+/** Every field is optional; {@link LOG_DEFAULTS} is the whole list. */
+export interface LogOptions {
+  /**
+   * Size of a segment in bytes, allocated and zeroed ahead: 64 KiB to 1 GiB, a multiple of 4096. A batch that
+   * is larger gets a segment of its own size. Two more of this size are kept in reserve.
+   * @default 33554432
+   */
+  readonly segmentBytes?: number;
+}
+
+export const LOG_DEFAULTS: Required<LogOptions> = Object.freeze({ segmentBytes: 32 * 1024 * 1024 });
+
+/** Fills in defaults and rejects what cannot work. */
+export function resolveLogOptions(options: LogOptions): Required<LogOptions> {
+  const segmentBytes = options.segmentBytes ?? LOG_DEFAULTS.segmentBytes;
+  requireInteger('segmentBytes', segmentBytes, 64 * 1024, 1024 ** 3);
+  requireInteger('segmentBytes / 4096', segmentBytes / 4096, 1, 2 ** 18);
+  return Object.freeze({ segmentBytes });
+}

@@ -1,0 +1,318 @@
+/**
+ * The write-ahead log: entries in, durable in order, out again verified.
+ *
+ * Group commit: while one sync runs, `append` collects; when it ends, everything collected goes out as one
+ * write and one sync. Throughput adapts to the disk by itself.
+ *
+ * Invariants:
+ *  - `onDurable(index)` is called only after the sync that covers the entry at `index` has succeeded.
+ *  - One batch is in flight at a time, and everything before it is durable: `syncedTo` of its records is where
+ *    it starts.
+ *  - The sequence of a segment is in the status before a batch is written into it, so that a missing tail
+ *    is noticed.
+ *  - A write or sync that failed poisons the log for good: nothing is retried, nothing more is acknowledged
+ *    (checklist F1; Rebello et al., USENIX ATC'20).
+ */
+
+import { assert } from '../base/assert.ts';
+import { NO_BYTES } from '../base/bytes.ts';
+import type { Chance } from '../base/chance.ts';
+import { TidemarkError } from '../base/errors.ts';
+import { type Index, nextIndex, type Term } from '../base/positions.ts';
+import type { Clock, Timer } from '../base/time.ts';
+import type { File, FileSystem } from '../storage/file-system.ts';
+import { BatchBuffer } from './batch-buffer.ts';
+import { LogFiles, type LogStatus } from './log-files.ts';
+import type { LogOptions } from './log-options.ts';
+import { BODY_BYTES_MAX, type RecordType } from './record.ts';
+import { type RecoveryReport, recoverLog } from './recover.ts';
+import type { Identity } from './segment.ts';
+import type { LogRecord } from './segment-reader.ts';
+import { type Spare, Spares } from './spares.ts';
+
+/** Idle time after which the last batch is proven by a mark, in milliseconds. */
+const MARK_IDLE_MS = 250;
+
+export interface LogConfig {
+  readonly fs: FileSystem;
+  readonly dataDir: string;
+  readonly identity: Identity;
+  readonly status: LogStatus;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly options: Required<LogOptions>;
+  /**
+   * Everything up to `index` is durable. Called synchronously between two batches: what is appended here
+   * goes out with the next write at once; work that takes longer belongs into a microtask.
+   */
+  readonly onDurable: (index: Index) => void;
+  /** Entries after `index` were not written and never will be; the log goes on and has forgotten them. */
+  readonly onRefused: (afterIndex: Index, error: TidemarkError) => void;
+  /** The log is poisoned. Called once. */
+  readonly onPoisoned: (error: TidemarkError) => void;
+}
+
+/** Figures for `INFO` and metrics. Times in milliseconds. */
+export interface LogStats {
+  syncs: number;
+  bytesWritten: number;
+  syncMsTotal: number;
+  syncMsMax: number;
+  rotations: number;
+}
+
+interface Position {
+  readonly index: Index;
+  readonly term: Term;
+  readonly time: number;
+}
+
+export class Log {
+  readonly report: RecoveryReport;
+  readonly stats: LogStats = { syncs: 0, bytesWritten: 0, syncMsTotal: 0, syncMsMax: 0, rotations: 0 };
+  readonly #config: LogConfig;
+  readonly #files: LogFiles;
+  #collecting = new BatchBuffer();
+  #writing = new BatchBuffer();
+  #last: Position;
+  #durable: Position;
+  #run: Promise<void> | null = null;
+  #poison: TidemarkError | null = null;
+  #isClosing = false;
+  /** Whether the last batch on disk is proven by something after it. */
+  #isProven = true;
+  #idle: Timer | null = null;
+
+  private constructor(config: LogConfig, files: LogFiles, report: RecoveryReport) {
+    this.#config = config;
+    this.#files = files;
+    this.report = report;
+    const { previousIndex: index, previousTerm: term, previousTime: time } = files.end;
+    this.#last = { index, term, time };
+    this.#durable = this.#last;
+  }
+
+  /**
+   * Recovers the log of a data directory and opens it for appending.
+   * @throws TidemarkError TIDEMARK_LOG_DAMAGED, TIDEMARK_FOREIGN_FILE, TIDEMARK_FORMAT_NEWER, before anything
+   *   is changed; TIDEMARK_DISK_FULL when there is no room for a segment; any error of the file system.
+   */
+  static async open(config: LogConfig): Promise<Log> {
+    const { fs, dataDir, identity, status, chance, clock, options } = config;
+    let log: Log | null = null;
+    const spares = new Spares({
+      fs,
+      dir: `${dataDir}/log`,
+      segmentBytes: options.segmentBytes,
+      clock,
+      onFailure: (error) => log?.poison(error),
+    });
+    const persistSequence = (sequence: number): Promise<void> => status.persistSequence(sequence);
+    const { promise } = status;
+    const recovered = await recoverLog({
+      fs,
+      dataDir,
+      identity,
+      promise,
+      spares,
+      chance,
+      clock,
+      persistSequence,
+    });
+    const place = { fs, dir: `${dataDir}/log`, chance, clock, spares, status };
+    const files = new LogFiles(place, recovered, await recovered.file.size());
+    log = new Log(config, files, recovered.report);
+    spares.refill();
+    return log;
+  }
+
+  /** First index the log still holds. */
+  get firstIndex(): Index {
+    return this.#files.firstIndex;
+  }
+
+  /** Index of the last entry appended, durable or not. */
+  get lastIndex(): Index {
+    return this.#last.index;
+  }
+
+  get lastTerm(): Term {
+    return this.#last.term;
+  }
+
+  /** Time of the last entry appended, in milliseconds since 1970. */
+  get lastTime(): number {
+    return this.#last.time;
+  }
+
+  /** Every entry up to here is durable. */
+  get durableIndex(): Index {
+    return this.#durable.index;
+  }
+
+  /** Why the log takes no entries now; null when it does. A shortage of space passes by itself. */
+  get refusal(): TidemarkError | null {
+    return this.#poison ?? this.#files.spares.shortage;
+  }
+
+  /**
+   * Appends an entry; it is written with the next `flush`, or after the batch in flight. `body` is copied.
+   * @throws TidemarkError TIDEMARK_LOG_POISONED; TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES while the reserve of
+   *   space is short.
+   */
+  append(term: Term, time: number, body: Uint8Array): Index {
+    assert(!this.#isClosing, 'nothing is appended to a log that closes');
+    assert(body.length <= BODY_BYTES_MAX, `a body has at most ${BODY_BYTES_MAX} bytes, got ${body.length}`);
+    assert(term >= this.#last.term, `term ${term} follows term ${this.#last.term}`);
+    assert(time >= this.#last.time, `time ${time} follows time ${this.#last.time}`);
+    if (this.refusal !== null) throw this.refusal;
+    this.#last = { index: nextIndex(this.#last.index), term, time };
+    this.#collect('commands', body);
+    return this.#last.index;
+  }
+
+  /** Starts writing what was collected, unless a batch is in flight: then it goes with the next. */
+  flush(): void {
+    if (this.#run !== null || this.#collecting.isEmpty || this.#poison !== null) return;
+    this.#idle?.cancel();
+    this.#run = this.#writeBatches().finally(() => {
+      this.#run = null;
+      if (!this.#isProven && !this.#isClosing) {
+        this.#idle = this.#config.clock.after(MARK_IDLE_MS, () => this.#mark());
+      }
+    });
+  }
+
+  /**
+   * Reads entries `first` to `last`, both included, verified, oldest first. The body of each is valid until
+   * the next is asked for.
+   * @throws TidemarkError TIDEMARK_INDEX_NOT_RETAINED outside `firstIndex` to `durableIndex`;
+   *   TIDEMARK_LOG_DAMAGED at the first record that does not verify.
+   */
+  read(first: Index, last: Index = this.durableIndex): AsyncGenerator<LogRecord, void, void> {
+    return this.#files.read(first, last, this.durableIndex);
+  }
+
+  /** Drops entries up to `index`, oldest first, by whole segments. The status forgets them first. */
+  async compactTo(index: Index): Promise<void> {
+    assert(index <= this.durableIndex, `only durable entries are compacted, not ${index}`);
+    await this.#files.compactTo(index);
+  }
+
+  /** Drops entries after `index`; when it resolves they are durably gone. Waits for the batch in flight. */
+  async truncateAfter(index: Index): Promise<void> {
+    assert(index <= this.#last.index && index >= this.firstIndex - 1, `cannot truncate after ${index}`);
+    await this.#settle();
+    if (this.#poison !== null) throw this.#poison;
+    this.#idle?.cancel();
+    const end = await this.#guard(this.#files.truncateAfter(index));
+    this.#last = { index: end.previousIndex, term: end.previousTerm, time: end.previousTime };
+    this.#durable = this.#last;
+    this.#isProven = true;
+  }
+
+  /** Waits for everything appended, proves it with a mark, and lets go of the files. Never rejects. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#idle?.cancel();
+    await this.#settle();
+    this.#mark();
+    await this.#settle();
+    await this.#files.close();
+  }
+
+  /** Stops the log for good. The error that everybody gets from now on carries the first cause. */
+  poison(cause: unknown): void {
+    if (this.#poison !== null) return;
+    this.#poison = new TidemarkError(
+      'TIDEMARK_LOG_POISONED',
+      `the log stopped: ${cause instanceof Error ? cause.message : String(cause)}. What was in flight is unknown ` +
+        'until restart; check the disk, then start again',
+      { remedy: 'repair', cause, facts: cause instanceof TidemarkError ? cause.facts : {} },
+    );
+    this.#collecting.clear();
+    this.#config.onPoisoned(this.#poison);
+  }
+
+  /** Waits until nothing is collected or in flight. */
+  async #settle(): Promise<void> {
+    while (this.#run !== null || !this.#collecting.isEmpty) {
+      this.flush();
+      await this.#run;
+    }
+  }
+
+  #collect(type: RecordType, body: Uint8Array): void {
+    const { index, term, time } = this.#last;
+    this.#collecting.add(type, index, term, time, body);
+  }
+
+  /** Proves the last batch: whoever finds it damaged later knows that it was durable. */
+  #mark(): void {
+    if (this.#isProven || this.#poison !== null || this.#run !== null) return;
+    if (!this.#files.hasRoomFor(this.#collecting.diskBytes + 1)) return; // The next segment will prove it.
+    this.#collect('mark', NO_BYTES);
+    this.flush();
+  }
+
+  async #writeBatches(): Promise<void> {
+    while (!this.#collecting.isEmpty && this.#poison === null) {
+      const target = this.#last;
+      [this.#collecting, this.#writing] = [this.#writing, this.#collecting];
+      try {
+        if (!this.#files.hasRoomFor(this.#writing.diskBytes) && !(await this.#rotate())) continue;
+        await this.#writeOne(this.#files.file);
+      } catch (error) {
+        this.poison(error);
+        return;
+      } finally {
+        this.#writing.clear();
+      }
+      if (this.#poison !== null) return; // A spare failed meanwhile: everybody has been told.
+      this.#isProven = target.index === this.#durable.index;
+      this.#durable = target;
+      this.#config.onDurable(target.index);
+    }
+  }
+
+  /** One write, one sync. */
+  async #writeOne(file: File): Promise<void> {
+    const { bytes, end } = this.#files.seal(this.#writing);
+    const started = this.#config.clock.monotonic();
+    file.writeSync(bytes, this.#files.end.offset);
+    await file.syncData();
+    const took = this.#config.clock.monotonic() - started;
+    this.stats.syncs++;
+    this.stats.bytesWritten += bytes.length;
+    this.stats.syncMsTotal += took;
+    this.stats.syncMsMax = Math.max(this.stats.syncMsMax, took);
+    this.#files.advance(end);
+  }
+
+  /** Begins the next segment. False when there is no space: then the entries not yet written are refused. */
+  async #rotate(): Promise<boolean> {
+    let spare: Spare;
+    try {
+      spare = await this.#files.takeSpare(this.#writing.diskBytes);
+    } catch (error) {
+      if (!(error instanceof TidemarkError) || error.remedy !== 'retry') throw error;
+      this.#collecting.clear();
+      this.#last = this.#durable;
+      this.#files.spares.refill();
+      this.#config.onRefused(this.#durable.index, error);
+      return false;
+    }
+    await this.#files.rotate(spare);
+    this.stats.rotations++;
+    return true;
+  }
+
+  async #guard<Result>(step: Promise<Result>): Promise<Result> {
+    try {
+      return await step;
+    } catch (error) {
+      this.poison(error);
+      throw this.#poison ?? error;
+    }
+  }
+}

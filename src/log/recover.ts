@@ -1,0 +1,231 @@
+/**
+ * Recovery of the log after any end of the process, clean or not (docs/format.md §2.5).
+ *
+ * Steps; nothing is changed before step 4:
+ *  1. Survey: find the segments that are the log (survey.ts).
+ *  2. Examine the tail: proven part, suffix, torn write; damage stops here (tail.ts).
+ *  3. Hold the end against the committed index of the status: an end before it is damage (checklist E6, B8).
+ *  4. Quarantine unreadable files, remove leftovers.
+ *  5. When anything stands after the proven part: make a new segment that follows the proven part and holds
+ *     the suffix. The rename of that file is the commit point (B5, B7).
+ *  6. Record its sequence in the status, then give back the space behind the end of the segment before.
+ *
+ * A crash at any point leads to the same end when recovery runs again (B9): before the rename of step 5 the
+ * old tail is as it was; after it the old tail's rest is dead, and step 6 only repeats.
+ */
+
+import { assert } from '../base/assert.ts';
+import type { Chance } from '../base/chance.ts';
+import { type Index, nextIndex } from '../base/positions.ts';
+import type { Clock } from '../base/time.ts';
+import type { File, FileSystem } from '../storage/file-system.ts';
+import { damagedLog } from './damage.ts';
+import { ifThereIsRoom, Quarantine } from './quarantine.ts';
+import { encodeHeader, RECORD_HEADER_BYTES, recordEnd } from './record.ts';
+import { type Identity, SEGMENT_HEADER_BYTES, type SegmentHeader, segmentSeed } from './segment.ts';
+import { makeSegment, removeSegment, type Segment } from './segment-file.ts';
+import { type LogRecord, type ReaderPosition, segmentStart } from './segment-reader.ts';
+import type { Spares } from './spares.ts';
+import { type LogPromise, type SealedSegment, type Survey, surveyLog } from './survey.ts';
+import { examineTail, type Tail } from './tail.ts';
+
+export interface RecoverInput {
+  readonly fs: FileSystem;
+  /** The data directory; the log is in `log/` below it. */
+  readonly dataDir: string;
+  readonly identity: Identity;
+  readonly promise: LogPromise & { readonly commitIndex: Index };
+  readonly spares: Spares;
+  readonly chance: Chance;
+  readonly clock: Clock;
+  /** Makes the sequence of the newest segment durable in the status. */
+  readonly persistSequence: (sequence: number) => Promise<void>;
+}
+
+/** What recovery found and did, for people. */
+export interface RecoveryReport {
+  readonly segments: number;
+  readonly firstIndex: Index;
+  readonly lastIndex: Index;
+  /** Entries that were intact but not proven durable, and were written again. */
+  readonly entriesRewritten: number;
+  /** Bytes of a torn write that were discarded; 0 after a clean stop. */
+  readonly bytesDiscarded: number;
+  /** Things an operator should know; empty after a clean stop. */
+  readonly warnings: readonly string[];
+}
+
+export interface RecoveredLog {
+  readonly sealed: readonly SealedSegment[];
+  readonly tail: Segment;
+  readonly file: File;
+  /** Where the next batch goes, and what it follows. Everything before is durable. */
+  readonly end: ReaderPosition;
+  readonly report: RecoveryReport;
+}
+
+export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
+  const dir = `${input.dataDir}/log`;
+  const survey = await surveyLog(input.fs, dir, input.identity, input.promise);
+  const tail = await examineTail(input.fs, survey.tail);
+  const lastIndex = tail.suffix.at(-1)?.index ?? tail.proven.previousIndex;
+  if (lastIndex < input.promise.commitIndex) throw endsTooEarly(survey.tail.path, lastIndex, input.promise);
+
+  const warnings = await cleanUp(input, dir, survey);
+  await input.spares.adopt(survey.spares);
+  if (tail.torn !== null) {
+    const { offset, end, reason } = tail.torn;
+    warnings.push(
+      `discarded a torn write at ${survey.tail.path} offset ${offset} (${end - offset} bytes: ${reason})`,
+    );
+  }
+  const report = {
+    firstIndex: input.promise.firstIndex,
+    lastIndex,
+    entriesRewritten: tail.suffix.length,
+    bytesDiscarded: tail.torn === null ? 0 : tail.torn.end - tail.torn.offset,
+    warnings,
+  };
+  const log = tail.isDirty
+    ? await succeedTail(input, dir, survey, tail)
+    : await reopenTail(input, survey, tail);
+  return { ...log, report: { ...report, segments: log.sealed.length + 1 } };
+}
+
+async function cleanUp(input: RecoverInput, dir: string, survey: Survey): Promise<string[]> {
+  const warnings = survey.unknown.map((name) => `${dir}/${name} is not a file of Tidemark's; left alone`);
+  const quarantine = new Quarantine(input.fs, input.dataDir);
+  for (const { path, reason } of survey.unreadable) {
+    const target = await quarantine.moveIn(path, reason);
+    warnings.push(`moved ${path} to ${target}: ${reason}`);
+  }
+  for (const path of survey.leftovers) await removeSegment(input.fs, path);
+  if (survey.leftovers.length > 0) await input.fs.syncDirectory(dir);
+  return warnings;
+}
+
+/** The tail has nothing unproven: it goes on. */
+async function reopenTail(
+  input: RecoverInput,
+  survey: Survey,
+  tail: Tail,
+): Promise<Omit<RecoveredLog, 'report'>> {
+  const { sequence } = survey.tail.header;
+  if (sequence > input.promise.segmentSequence) await input.persistSequence(sequence);
+  const file = await input.fs.open(survey.tail.path, 'write');
+  return { sealed: survey.sealed, tail: survey.tail, file, end: tail.proven };
+}
+
+/** Makes the segment that follows the proven part of the tail and holds its suffix. */
+async function succeedTail(
+  input: RecoverInput,
+  dir: string,
+  survey: Survey,
+  tail: Tail,
+): Promise<Omit<RecoveredLog, 'report'>> {
+  const { fs, chance } = input;
+  const old = survey.tail;
+  const sequence = Math.max(survey.sequenceMax, input.promise.segmentSequence) + 1;
+  const draft = followingHeader(old.header, tail.proven, sequence, chance);
+  const { bytes, end } = copyRecords(draft, tail.suffix);
+  const header = { ...draft, provenTo: SEGMENT_HEADER_BYTES + bytes.length };
+  await keepTornBytes(input, old, tail);
+  const spare = await input.spares.take(header.provenTo);
+  const { segment, file } = await makeSegment({ fs, dir, clock: input.clock }, spare, header, bytes);
+  await input.persistSequence(sequence);
+  if (segment.path === old.path) return { sealed: survey.sealed, tail: segment, file, end };
+  await trim(fs, old.path, tail.proven.offset);
+  return { sealed: [...survey.sealed, { ...old, end: tail.proven.offset }], tail: segment, file, end };
+}
+
+/**
+ * The header of a segment that follows `position` of the segment `old`. When that is where `old` starts, the
+ * new one takes its place, and its name.
+ */
+export function followingHeader(
+  old: SegmentHeader,
+  position: ReaderPosition,
+  sequence: number,
+  chance: Chance,
+): SegmentHeader {
+  assert(sequence > old.sequence, `sequence ${sequence} follows ${old.sequence}`);
+  const isReplacement = nextIndex(position.previousIndex) === old.firstIndex;
+  return {
+    ...old,
+    sequence,
+    firstIndex: nextIndex(position.previousIndex),
+    id: Buffer.from(chance.fill(new Uint8Array(8))).toString('hex'),
+    previousId: isReplacement ? old.previousId : old.id,
+    previousEnd: isReplacement ? old.previousEnd : position.offset,
+    previousCrc: isReplacement ? old.previousCrc : position.previousCrc,
+    previousTerm: position.previousTerm,
+    previousTime: position.previousTime,
+    provenTo: SEGMENT_HEADER_BYTES,
+  };
+}
+
+/** The same records as one batch of another segment. */
+function copyRecords(
+  header: SegmentHeader,
+  records: readonly LogRecord[],
+): { bytes: Uint8Array; end: ReaderPosition } {
+  const seed = segmentSeed(header);
+  const ends: number[] = [];
+  let size = 0;
+  records.forEach((record, at) => {
+    size = recordEnd(size, record.length, at === records.length - 1);
+    ends.push(size);
+  });
+  const bytes = new Uint8Array(size);
+  let end = segmentStart(header);
+  let offset = 0;
+  records.forEach((record, at) => {
+    bytes.set(record.body, offset + RECORD_HEADER_BYTES);
+    const isBatchEnd = at === records.length - 1;
+    const fields = { ...record, syncedTo: SEGMENT_HEADER_BYTES, previous: end.previousCrc, isBatchEnd };
+    const previousCrc = encodeHeader(bytes, offset, fields, record.length, seed);
+    offset = ends[at]!;
+    end = {
+      offset: SEGMENT_HEADER_BYTES + offset,
+      previousCrc,
+      previousIndex: record.index,
+      previousTerm: record.term,
+      previousTime: record.time,
+    };
+  });
+  return { bytes, end };
+}
+
+/** Gives back the space behind the end of a sealed segment. Nothing there is part of the log. */
+export async function trim(fs: FileSystem, path: string, end: number): Promise<void> {
+  const file = await fs.open(path, 'write');
+  try {
+    await file.truncate(end);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Copies torn bytes to the quarantine: nobody was promised them, but somebody may want to look. */
+async function keepTornBytes(input: RecoverInput, old: Segment, tail: Tail): Promise<void> {
+  const { torn } = tail;
+  if (torn === null) return;
+  const bytes = new Uint8Array(torn.end - torn.offset);
+  const file = await input.fs.open(old.path, 'read');
+  try {
+    await file.read(bytes, torn.offset);
+  } finally {
+    await file.close();
+  }
+  const name = `${old.path.slice(old.path.lastIndexOf('/') + 1)}-${torn.offset}.torn`;
+  const note = { from: old.path, offset: torn.offset, reason: `torn write: ${torn.reason}` };
+  await ifThereIsRoom(() => new Quarantine(input.fs, input.dataDir).keep(name, bytes, note));
+}
+
+function endsTooEarly(path: string, lastIndex: Index, promise: { readonly commitIndex: Index }): Error {
+  return damagedLog(
+    `the log ends at entry ${lastIndex} in ${path}, but the status says that entry ${promise.commitIndex} ` +
+      `was committed: entries ${lastIndex + 1} to ${promise.commitIndex} are missing`,
+    { file: path, firstLost: lastIndex + 1, lastLost: promise.commitIndex },
+  );
+}

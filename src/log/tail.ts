@@ -1,0 +1,148 @@
+/**
+ * The tail: what a crash may have left at the end of the newest segment, told apart from damage.
+ *
+ * Let S be the offset up to which the segment proves itself durable: the largest of the header's `provenTo` and
+ * the `syncedTo` of every intact record, those beyond a damaged one included.
+ *
+ *  - Records up to S were durable: damage before S is corruption, never a torn write (checklist C1, C8).
+ *  - Records after S are intact but may be in the page cache only: they are the *suffix*, which recovery copies
+ *    into a new, synced segment before it counts (B7; Rebello et al., "Can Applications Recover from fsync
+ *    Failures?", USENIX ATC'20).
+ *  - The first record that is not intact, at or after S, begins a torn write that nobody was told of: it is
+ *    discarded with everything behind it (B1, B2, B3).
+ *
+ * An intact record that does not follow the one before is stale when its chain differs (B4), and the work of a
+ * wrong writer when its chain fits but its index, term or time does not (C10): the second stops the node.
+ *
+ * Reads only.
+ */
+
+import { bufferOf, isZero } from '../base/bytes.ts';
+import type { Index } from '../base/positions.ts';
+import type { FileSystem } from '../storage/file-system.ts';
+import { damagedLog } from './damage.ts';
+import { decodeHeader, RECORD_ALIGNMENT_BYTES, RECORD_HEADER_BYTES, RECORD_MAGIC } from './record.ts';
+import { type SegmentHeader, segmentSeed } from './segment.ts';
+import type { Segment } from './segment-file.ts';
+import { type LogRecord, type ReaderPosition, SegmentReader, segmentStart } from './segment-reader.ts';
+
+/** Bytes searched at a time for records beyond a damaged one. */
+const SEARCH_BYTES = 1024 * 1024;
+
+export interface Tail {
+  /** The end of the proven part: what the next segment follows. */
+  readonly proven: ReaderPosition;
+  /** Entries after it, oldest first, with bodies of their own. */
+  readonly suffix: readonly LogRecord[];
+  /** Whether anything, even a mark or torn bytes, stands after the proven part. */
+  readonly isDirty: boolean;
+  /** The torn write, or null: where it starts and where the last non-zero byte found ends. */
+  readonly torn: { readonly offset: number; readonly end: number; readonly reason: string } | null;
+}
+
+export async function examineTail(fs: FileSystem, { header, path }: Segment): Promise<Tail> {
+  const file = await fs.open(path, 'read');
+  try {
+    const size = await file.size();
+    const reader = new SegmentReader(file, header, size);
+    let proven = segmentStart(header);
+    let unproven: { position: ReaderPosition; record: LogRecord }[] = [];
+    for (;;) {
+      const position = reader.position;
+      const step = await reader.next();
+      if (step.kind === 'record') {
+        const provenTo = Math.max(header.provenTo, step.record.syncedTo);
+        unproven.push({ position, record: step.record });
+        const firstUnproven = unproven.findIndex((entry) => entry.record.offset >= provenTo);
+        proven = firstUnproven === -1 ? reader.position : unproven[firstUnproven]!.position;
+        unproven = firstUnproven === -1 ? [] : unproven.slice(firstUnproven);
+        continue;
+      }
+      const beyond = await searchBeyond(fs, path, header, step.offset, size);
+      const reason = step.kind === 'end' ? 'zeros where a record must be' : step.reason;
+      const isProven = Math.max(header.provenTo, beyond.provenTo) > step.offset;
+      if (isProven || reason === 'order') throw damagedRecord(path, step.offset, position, beyond, reason);
+      const suffix = unproven.map((entry) => entry.record);
+      return {
+        proven,
+        suffix: suffix.filter((record) => record.type !== 'mark'),
+        isDirty: suffix.length > 0 || beyond.nonZeroEnd > step.offset,
+        torn:
+          beyond.nonZeroEnd > step.offset ? { offset: step.offset, end: beyond.nonZeroEnd, reason } : null,
+      };
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+interface Beyond {
+  /** Largest `syncedTo` of the intact headers found. */
+  readonly provenTo: number;
+  /** Index of the first intact header found; null when there is none. */
+  readonly nextIndex: Index | null;
+  /** End of the last block that is not all zero. */
+  readonly nonZeroEnd: number;
+}
+
+/** Looks for intact record headers from `offset` on: never stops at the first bad or zero length. */
+async function searchBeyond(
+  fs: FileSystem,
+  path: string,
+  header: SegmentHeader,
+  offset: number,
+  size: number,
+): Promise<Beyond> {
+  const seed = segmentSeed(header);
+  const beyond = { provenTo: 0, nextIndex: null as Index | null, nonZeroEnd: offset };
+  const file = await fs.open(path, 'read');
+  try {
+    // Windows overlap by a header, so that none is cut in two.
+    const window = new Uint8Array(SEARCH_BYTES + RECORD_HEADER_BYTES);
+    for (let start = offset; start < size; start += SEARCH_BYTES) {
+      const read = await file.read(window.subarray(0, Math.min(window.length, size - start)), start);
+      const bytes = bufferOf(window).subarray(0, read);
+      if (isZero(bytes)) continue;
+      beyond.nonZeroEnd = start + lastNonZero(bytes) + 1;
+      for (let at = bytes.indexOf(RECORD_MAGIC); at !== -1; at = bytes.indexOf(RECORD_MAGIC, at + 1)) {
+        if ((start + at) % RECORD_ALIGNMENT_BYTES !== 0) continue;
+        const decoded = decodeHeader(bytes, at, seed);
+        if (decoded.kind !== 'header') continue;
+        beyond.provenTo = Math.max(beyond.provenTo, decoded.header.syncedTo);
+        if (start + at > offset) beyond.nextIndex ??= decoded.header.index;
+      }
+    }
+    return beyond;
+  } finally {
+    await file.close();
+  }
+}
+
+function lastNonZero(bytes: Buffer): number {
+  let at = bytes.length - 1;
+  while (bytes[at] === 0) at--;
+  return at;
+}
+
+function damagedRecord(
+  path: string,
+  offset: number,
+  position: ReaderPosition,
+  beyond: Beyond,
+  reason: string,
+): Error {
+  const firstLost = position.previousIndex + 1;
+  const range =
+    beyond.nextIndex === null ? `${firstLost} and later` : `${firstLost} to ${beyond.nextIndex - 1}`;
+  const lost = beyond.nextIndex !== null && beyond.nextIndex <= firstLost ? `${firstLost}` : range;
+  return damagedLog(
+    `${path} is damaged at offset ${offset} (${reason}), inside its durable part: entries ${lost} cannot be read`,
+    {
+      file: path,
+      offset,
+      reason,
+      firstLost,
+      ...(beyond.nextIndex ? { nextReadable: beyond.nextIndex } : {}),
+    },
+  );
+}

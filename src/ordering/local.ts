@@ -1,0 +1,241 @@
+/**
+ * Ordering by this process alone: an entry is the commands of one turn of the event loop, or of the time that a
+ * sync took.
+ *
+ * The way of a batch: collecting → appended to the log → durable → applied and answered. While one entry syncs
+ * the next collects; when the sync ends, the next write starts first and the finished entry is applied under
+ * it. State shows durable entries only, so that no reader sees what a crash could take back.
+ */
+
+import { assert } from '../base/assert.ts';
+import { TidemarkError } from '../base/errors.ts';
+import { type Index, toTerm } from '../base/positions.ts';
+import type { Clock } from '../base/time.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Log } from '../log/log.ts';
+import { Batch } from './batch.ts';
+import type { LocalOptions } from './local-options.ts';
+import type { CommandSink, Ordering, ReadSink } from './ordering.ts';
+
+/** Commands of one entry, in bytes: cut here so that an entry stays far below the record limit. */
+const ENTRY_BYTES_MAX = 4 * 1024 * 1024;
+
+const TERM = toTerm(0);
+
+/** The log as this ordering uses it; its callbacks are the three `on…` methods below. */
+export type LocalLog = Pick<
+  Log,
+  'append' | 'flush' | 'close' | 'lastIndex' | 'lastTime' | 'durableIndex' | 'refusal'
+>;
+
+export interface LocalConfig {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly options: Required<LocalOptions>;
+  /** The node must stop: the machine, or Tidemark, is wrong. Called at most once. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+interface InFlight {
+  readonly batch: Batch;
+  readonly index: Index;
+  readonly time: number;
+}
+
+export class LocalOrdering implements Ordering {
+  readonly #config: LocalConfig;
+  #log: LocalLog | null = null;
+  #collecting = new Batch();
+  /** Batches that filled up in this turn, in order. */
+  #full: Batch[] = [];
+  #inFlight: InFlight[] = [];
+  readonly #spareBatches: Batch[] = [];
+  #pendingBytes = 0;
+  #isTurnScheduled = false;
+  #isApplying = false;
+  #stopped: Error | null = null;
+  #drainWaiters: { resolve: () => void; reject: (error: unknown) => void }[] = [];
+  #idleWaiters: (() => void)[] = [];
+
+  constructor(config: LocalConfig) {
+    this.#config = config;
+  }
+
+  /** Starts taking commands. */
+  start(log: LocalLog): void {
+    this.#log = log;
+  }
+
+  enqueue(command: Uint8Array, sink: CommandSink): boolean {
+    const { options } = this.#config;
+    if (this.#stopped !== null) throw this.#stopped;
+    const log = this.#openLog();
+    if (log.refusal !== null) throw log.refusal;
+    if (command.length > options.commandBytesMax) throw tooLarge(command.length, options.commandBytesMax);
+    if (this.#pendingBytes >= 2 * options.pendingBytesMax) throw busy(this.#pendingBytes);
+    if (this.#collecting.bytes + command.length > ENTRY_BYTES_MAX && this.#collecting.commandCount > 0) {
+      this.#full.push(this.#collecting);
+      this.#collecting = this.#freshBatch();
+    }
+    this.#collecting.add(command, sink);
+    this.#pendingBytes += command.length;
+    this.#scheduleTurn();
+    return this.isDrained;
+  }
+
+  enqueueRead(sink: ReadSink): void {
+    if (this.#stopped !== null) throw this.#stopped;
+    const isIdle = this.#inFlight.length === 0 && this.#full.length === 0 && this.#collecting.isEmpty;
+    if (isIdle && !this.#isApplying) sink.read(this.#config.engine.state);
+    else this.#collecting.addRead(sink);
+  }
+
+  get isDrained(): boolean {
+    return this.#pendingBytes < this.#config.options.pendingBytesMax;
+  }
+
+  whenDrained(): Promise<void> {
+    if (this.#stopped !== null) return Promise.reject(this.#stopped);
+    if (this.#pendingBytes < this.#config.options.pendingBytesMax / 2) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#drainWaiters.push({ resolve, reject }));
+  }
+
+  /** Takes nothing more, waits until everything taken is answered, and closes the log. */
+  async close(): Promise<void> {
+    this.#stopped ??= new TidemarkError('TIDEMARK_NOT_OPEN', 'the node is closing', { remedy: 'fix-call' });
+    this.#turn();
+    if (!this.#isIdle) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    await this.#log?.close();
+  }
+
+  /** Of the log: entries up to `index` are durable. The next write starts before they are applied. */
+  onDurable(index: Index): void {
+    this.#appendCollected();
+    queueMicrotask(() => this.#apply(index));
+  }
+
+  /** Of the log: entries after `afterIndex` will never be written. */
+  onRefused(afterIndex: Index, error: TidemarkError): void {
+    const refused = this.#inFlight.filter((entry) => entry.index > afterIndex);
+    this.#inFlight = this.#inFlight.filter((entry) => entry.index <= afterIndex);
+    for (const { batch } of refused) this.#finish(batch, error);
+  }
+
+  /** Of the log, or of an apply that must not go on: nothing more is taken or answered. */
+  stop(error: Error): void {
+    this.#stopped = error;
+    const waiting = [...this.#inFlight.map((entry) => entry.batch), ...this.#full, this.#collecting];
+    this.#inFlight = [];
+    this.#full = [];
+    this.#collecting = new Batch();
+    for (const batch of waiting) this.#finish(batch, error);
+    for (const waiter of this.#drainWaiters.splice(0)) waiter.reject(error);
+  }
+
+  get #isIdle(): boolean {
+    return this.#inFlight.length === 0 && this.#full.length === 0 && this.#collecting.isEmpty;
+  }
+
+  /** Lets every socket that has input be read before the entry is cut. */
+  #scheduleTurn(): void {
+    if (this.#isTurnScheduled || this.#inFlight.length > 0) return;
+    this.#isTurnScheduled = true;
+    this.#config.clock.soon(() => this.#turn());
+  }
+
+  #turn(): void {
+    this.#isTurnScheduled = false;
+    if (this.#inFlight.length > 0) return; // onDurable takes what was collected.
+    this.#appendCollected();
+    this.#openLog().flush();
+  }
+
+  #appendCollected(): void {
+    const log = this.#openLog();
+    while (this.#full.length > 0 || this.#collecting.commandCount > 0) {
+      let batch = this.#full.shift();
+      if (batch === undefined) {
+        batch = this.#collecting;
+        this.#collecting = this.#freshBatch();
+      }
+      const time = Math.max(log.lastTime, this.#config.clock.now());
+      try {
+        const index = log.append(TERM, time, batch.body());
+        this.#inFlight.push({ batch, index, time });
+      } catch (error) {
+        if (!(error instanceof TidemarkError)) throw error;
+        this.#finish(batch, error);
+      }
+    }
+  }
+
+  #apply(durable: Index): void {
+    const { engine } = this.#config;
+    this.#isApplying = true;
+    while (this.#inFlight.length > 0 && this.#inFlight[0]!.index <= durable) {
+      const { batch, index, time } = this.#inFlight[0]!;
+      try {
+        batch.begin(engine.state);
+        engine.apply({ index, time, body: batch.body() }, batch);
+      } catch (error) {
+        this.#isApplying = false;
+        this.#config.onFatal(error);
+        return;
+      }
+      this.#inFlight.shift();
+      this.#finish(batch, null);
+    }
+    this.#isApplying = false;
+    this.#runLoneReads();
+    if (this.#isIdle) for (const resolve of this.#idleWaiters.splice(0)) resolve();
+  }
+
+  /** Reads that waited for commands, with no command behind them to go out with. */
+  #runLoneReads(): void {
+    if (this.#inFlight.length > 0 || this.#full.length > 0 || this.#collecting.commandCount > 0) return;
+    if (this.#collecting.isEmpty) return;
+    const batch = this.#collecting;
+    this.#collecting = this.#freshBatch();
+    batch.begin(this.#config.engine.state);
+    this.#finish(batch, null);
+  }
+
+  /** Every command of the batch is answered, now at the latest. */
+  #finish(batch: Batch, error: Error | null): void {
+    this.#pendingBytes -= batch.bytes - ENTRY_OVERHEAD - batch.commandCount * ENTRY_OVERHEAD;
+    assert(this.#pendingBytes >= 0, `pending bytes are counted in and out, now ${this.#pendingBytes}`);
+    if (error !== null) batch.failRest(error);
+    batch.clear();
+    if (batch.isKept && this.#spareBatches.length < 2) this.#spareBatches.push(batch);
+    if (this.#pendingBytes >= this.#config.options.pendingBytesMax / 2) return;
+    for (const waiter of this.#drainWaiters.splice(0)) waiter.resolve();
+  }
+
+  #freshBatch(): Batch {
+    return this.#spareBatches.pop() ?? new Batch();
+  }
+
+  #openLog(): LocalLog {
+    assert(this.#log !== null, 'start comes first');
+    return this.#log;
+  }
+}
+
+/** Bytes of an entry's count, and of the length of each command. */
+const ENTRY_OVERHEAD = 4;
+
+function tooLarge(bytes: number, bytesMax: number): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_COMMAND_TOO_LARGE',
+    `a command of ${bytes} bytes exceeds commandBytesMax, ${bytesMax} bytes`,
+    { remedy: 'fix-call', facts: { bytes, bytesMax } },
+  );
+}
+
+function busy(pendingBytes: number): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_BUSY',
+    `${pendingBytes} bytes of commands wait for the disk; wait for drained() and try again`,
+    { remedy: 'retry', facts: { pendingBytes } },
+  );
+}
