@@ -1,0 +1,220 @@
+/**
+ * What the status file holds, checked field by field, and how it may change.
+ *
+ * On disk it is canonical JSON: UTF-8, no white space, the fields in the order of {@link Status}, integers in
+ * decimal. A text that is not exactly what `encodeStatus` makes of its own content is refused, so unknown,
+ * missing, repeated and reordered fields are all found by one comparison. Format: docs/format.md, status.
+ *
+ * Pure: no I/O, no clock.
+ */
+
+import { assert } from '../base/assert.ts';
+import { bufferOf } from '../base/bytes.ts';
+import type { Index, Term, Timeline } from '../base/positions.ts';
+
+/** Bound of `Status.membership`; with the bound of the machine's name it makes every status fit its slot. */
+export const MEMBERS_MAX = 64;
+
+/** Bound of a machine's name, in UTF-16 units, as `Machine.name` promises. */
+export const MACHINE_NAME_MAX = 64;
+
+/** The hard state of a node: what must be known before the first byte of the log can be judged. */
+export interface Status {
+  /** 32 lower-case hexadecimal digits. Never changes. */
+  readonly clusterId: string;
+  /** From 1. Never changes. */
+  readonly nodeId: number;
+  /** From 1; raised when a node that lost its data joins again under its old id. Never goes back. */
+  readonly incarnation: number;
+  readonly machine: StatusMachine;
+  /** Never goes back. */
+  readonly timeline: Timeline;
+  /** Raft's term; 0 under other orderings. Never goes back. */
+  readonly term: Term;
+  /** PBFT's view; 0 under other orderings. Never goes back. */
+  readonly view: number;
+  /** Node that got this node's vote in `term`, or 0. Once given it changes only with the term. */
+  readonly vote: number;
+  /** Never goes back. */
+  readonly commitIndex: Index;
+  /** First valid index of the log, from 1. Never goes back. */
+  readonly firstIndex: Index;
+  /** Sequence number of the newest segment that may hold acknowledged entries; 0 for none. Never goes back. */
+  readonly segmentSequence: number;
+  /** 1 to {@link MEMBERS_MAX} members, by ascending id. */
+  readonly membership: readonly Member[];
+  /** The state being installed from a peer, or null. While it is set, the state on disk is not whole. */
+  readonly installing: InstallingState | null;
+}
+
+export interface StatusMachine {
+  /** 1 to {@link MACHINE_NAME_MAX} characters. */
+  readonly name: string;
+  /** From 1. */
+  readonly version: number;
+}
+
+export interface Member {
+  /** From 1. */
+  readonly id: number;
+  readonly role: 'voter' | 'learner';
+}
+
+export interface InstallingState {
+  /** From 1. */
+  readonly index: Index;
+  /** 64 lower-case hexadecimal digits. */
+  readonly root: string;
+}
+
+/** What may change in a running node. */
+export type StatusUpdate = Partial<Omit<Status, 'clusterId' | 'nodeId'>>;
+
+/** The fields that never go back. */
+const MONOTONIC = [
+  'incarnation',
+  'timeline',
+  'term',
+  'view',
+  'commitIndex',
+  'firstIndex',
+  'segmentSequence',
+] as const;
+
+const CLUSTER_ID = /^[0-9a-f]{32}$/;
+const ROOT = /^[0-9a-f]{64}$/;
+
+export type DecodedStatus =
+  | { readonly kind: 'status'; readonly status: Status }
+  /** `fault` names the field that is wrong, or `text` when it is not canonical JSON. */
+  | { readonly kind: 'invalid'; readonly fault: string };
+
+export function encodeStatus(status: Status): Uint8Array {
+  const fault = findStatusFault(status);
+  assert(fault === null, `a status is valid before it is written, but its ${fault} is not`);
+  return Buffer.from(JSON.stringify(copyStatus(status)), 'utf8');
+}
+
+/** Never throws on bad input: bytes from a disk are data. */
+export function decodeStatus(bytes: Uint8Array): DecodedStatus {
+  const value = parseJson(bufferOf(bytes).toString('utf8'));
+  const fault = findStatusFault(value);
+  if (fault !== null) return { kind: 'invalid', fault };
+
+  const status = copyStatus(value as Status);
+  const isCanonical = bufferOf(encodeStatus(status)).equals(bytes);
+  return isCanonical ? { kind: 'status', status } : { kind: 'invalid', fault: 'text' };
+}
+
+/**
+ * The status after a change, checked against the rules of each field: breaking one is a bug of the caller.
+ * A vote belongs to its term: a higher term without a `vote` starts with none.
+ */
+export function updateStatus(before: Status, fields: StatusUpdate): Status {
+  const isNewTerm = fields.term !== undefined && fields.term !== before.term;
+  const after = copyStatus({ ...before, ...(isNewTerm ? { vote: 0 } : {}), ...fields });
+
+  const fault = findStatusFault(after);
+  assert(fault === null, `an update leaves a valid status, but its ${fault} is not`);
+  assert(after.clusterId === before.clusterId, 'a cluster id never changes');
+  assert(after.nodeId === before.nodeId, 'a node id never changes');
+  for (const field of MONOTONIC) {
+    assert(
+      after[field] >= before[field],
+      `${field} never goes back, from ${before[field]} to ${after[field]}`,
+    );
+  }
+  assert(
+    after.vote === before.vote || before.vote === 0 || after.term > before.term,
+    `the vote for ${before.vote} in term ${before.term} cannot become one for ${after.vote}`,
+  );
+  return after;
+}
+
+/** The first field that is wrong, or null. */
+export function findStatusFault(value: unknown): string | null {
+  if (!isObject(value)) return 'text';
+  for (const [field, isValid] of Object.entries(FIELD_RULES)) if (!isValid(value[field])) return field;
+  return null;
+}
+
+const FIELD_RULES: Readonly<Record<keyof Status, (value: unknown) => boolean>> = {
+  clusterId: (value) => typeof value === 'string' && CLUSTER_ID.test(value),
+  nodeId: isIntegerFrom(1),
+  incarnation: isIntegerFrom(1),
+  machine: isMachine,
+  timeline: isIntegerFrom(1),
+  term: isIntegerFrom(0),
+  view: isIntegerFrom(0),
+  vote: isIntegerFrom(0),
+  commitIndex: isIntegerFrom(0),
+  firstIndex: isIntegerFrom(1),
+  segmentSequence: isIntegerFrom(0),
+  membership: isMembership,
+  installing: (value) => value === null || isInstalling(value),
+};
+
+function isIntegerFrom(min: number): (value: unknown) => boolean {
+  // -0 is refused: JSON writes it as 0, so it would not survive a restart as it is.
+  return (value) => Number.isSafeInteger(value) && (value as number) >= min && !Object.is(value, -0);
+}
+
+function isMachine(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { name, version } = value;
+  const isName = typeof name === 'string' && name.length >= 1 && name.length <= MACHINE_NAME_MAX;
+  return isName && isIntegerFrom(1)(version);
+}
+
+function isMembership(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length === 0 || value.length > MEMBERS_MAX) return false;
+  let previousId = 0;
+  for (const member of value as unknown[]) {
+    if (!isObject(member)) return false;
+    const { id, role } = member;
+    if (!isIntegerFrom(previousId + 1)(id)) return false;
+    if (role !== 'voter' && role !== 'learner') return false;
+    previousId = id as number;
+  }
+  return true;
+}
+
+function isInstalling(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { index, root } = value;
+  return isIntegerFrom(1)(index) && typeof root === 'string' && ROOT.test(root);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A frozen copy of exactly the known fields, in the order they are written. */
+function copyStatus(status: Status): Status {
+  const { machine, installing } = status;
+  return Object.freeze({
+    clusterId: status.clusterId,
+    nodeId: status.nodeId,
+    incarnation: status.incarnation,
+    machine: Object.freeze({ name: machine.name, version: machine.version }),
+    timeline: status.timeline,
+    term: status.term,
+    view: status.view,
+    vote: status.vote,
+    commitIndex: status.commitIndex,
+    firstIndex: status.firstIndex,
+    segmentSequence: status.segmentSequence,
+    membership: Object.freeze(status.membership.map(({ id, role }) => Object.freeze({ id, role }))),
+    installing: installing && Object.freeze({ index: installing.index, root: installing.root }),
+  });
+}
+
+/** The parsed text, or null, which is no status either. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
