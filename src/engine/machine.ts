@@ -42,5 +42,29 @@ export interface Machine {
   describe(command: Uint8Array): string;
 }
 
-/** Reads a state without going through the log. */
-export type Query<Result> = (state: StateReader) => Result;
+/** Arguments and result of one command or query, as the compiler sees them. */
+export interface Call {
+  readonly arguments: readonly unknown[];
+  readonly result: unknown;
+}
+
+/**
+ * A machine that a program calls by name: what `node.submit` and `node.query` need beside `apply`.
+ * `Commands` and `Queries` give each name its arguments and result.
+ */
+export interface CallableMachine<Commands, Queries> extends Machine {
+  /** Never set; it carries the types. */
+  readonly calls?: { readonly commands: Commands; readonly queries: Queries };
+
+  /**
+   * The bytes of a command.
+   * @throws TidemarkError TIDEMARK_COMMAND_UNKNOWN, TIDEMARK_VALUE_UNENCODABLE.
+   */
+  encodeCall(name: string, args: readonly unknown[]): Uint8Array;
+
+  /** Answers a query. @throws TidemarkError TIDEMARK_COMMAND_UNKNOWN, and whatever the query throws. */
+  query(state: StateReader, name: string, args: readonly unknown[]): unknown;
+
+  /** Makes a result of `apply` or `query` safe to keep: copies what is a view. */
+  detach(result: unknown): unknown;
+}

@@ -1,0 +1,118 @@
+/** `tidemark inspect log|status`: what is on the disk, as it is. Reads only; needs no running node. */
+
+import { forEachCommand } from '../engine/entry.ts';
+import type { Machine } from '../engine/machine.ts';
+import { keyValueMachine } from '../keyvalue/machine.ts';
+import { type LogFinding, readLog, type SegmentSummary } from '../log/read-log.ts';
+import type { LogRecord } from '../log/segment-reader.ts';
+import { readStatus } from '../log/status.ts';
+import { nodeFileSystem } from '../storage/node-file-system.ts';
+import { EXIT_CODES } from './exit-code.ts';
+import { formatBytes, formatTime, print, table } from './output.ts';
+
+export interface InspectLogOptions {
+  readonly json: boolean;
+  /** First and last index to list. */
+  readonly first: number;
+  readonly last: number;
+  /** Whether to print every command, not only how many. */
+  readonly commands: boolean;
+}
+
+export async function inspectLog(dir: string, options: InspectLogOptions): Promise<number> {
+  const { status } = await readStatus(nodeFileSystem, dir);
+  const segments: SegmentSummary[] = [];
+  const findings: LogFinding[] = [];
+  const listing = options.json ? new JsonListing() : new TextListing();
+  listing.begin();
+  await readLog(nodeFileSystem, dir, status, {
+    segment: (summary) => segments.push(summary),
+    finding: (finding) => findings.push(finding),
+    record(record, file) {
+      if (record.type === 'mark' || record.index < options.first || record.index > options.last) return;
+      listing.entry(record, file, listCommands(record, status.machine.name, options));
+    },
+  });
+  listing.end(segments, findings);
+  return findings.some((finding) => finding.kind === 'damage') ? EXIT_CODES.restore : EXIT_CODES.done;
+}
+
+export async function inspectStatus(dir: string, json: boolean): Promise<number> {
+  const { status, copies } = await readStatus(nodeFileSystem, dir);
+  if (json) {
+    print(JSON.stringify({ status, copies }));
+    return EXIT_CODES.done;
+  }
+  const rows = Object.entries(status).map(([field, value]) => [
+    field,
+    typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value),
+  ]);
+  print(table(rows));
+  print('');
+  print(table([['copy', 'sequence', 'verdict'], ...copies.map((copy) => [copy.copy, copy.sequence, copy.verdict])]));
+  return EXIT_CODES.done;
+}
+
+interface ListedCommands {
+  readonly count: number;
+  readonly commands: readonly string[];
+}
+
+function listCommands(record: LogRecord, machineName: string, options: InspectLogOptions): ListedCommands {
+  const commands: string[] = [];
+  const machine: Pick<Machine, 'describe'> = machineName === keyValueMachine.name ? keyValueMachine : OPAQUE;
+  const count = forEachCommand(record.body, (command) => {
+    if (options.commands) commands.push(machine.describe(command));
+  });
+  return { count, commands };
+}
+
+/** Commands of a machine that only its own program can read. */
+const OPAQUE: Pick<Machine, 'describe'> = {
+  describe: (command) => `${command.length} bytes`,
+};
+
+/** One JSON document, written as it is read: a line per entry. */
+class JsonListing {
+  #entries = 0;
+
+  begin(): void {
+    print('{"entries":[');
+  }
+
+  entry(record: LogRecord, file: string, { count, commands }: ListedCommands): void {
+    const { index, term, timeline, time, offset, length } = record;
+    const line = { index, timeline, term, time, commands: count, bytes: length, file, offset };
+    const listed = commands.length > 0 ? { ...line, list: commands } : line;
+    print(`${this.#entries++ === 0 ? '' : ','}${JSON.stringify(listed)}`);
+  }
+
+  end(segments: readonly SegmentSummary[], findings: readonly LogFinding[]): void {
+    const plain = segments.map(({ header, ...summary }) => ({ ...summary, sequence: header.sequence, id: header.id }));
+    print(`],"segments":${JSON.stringify(plain)},"findings":${JSON.stringify(findings)}}`);
+  }
+}
+
+class TextListing {
+  begin(): void {
+    print('     index  term  time                      commands       bytes  where');
+  }
+
+  entry(record: LogRecord, file: string, { count, commands }: ListedCommands): void {
+    const { index, term, time, offset, length } = record;
+    const columns = [String(index).padStart(10), String(term).padStart(4), formatTime(time).padEnd(24)];
+    const sizes = [String(count).padStart(8), formatBytes(length).padStart(10)];
+    print([...columns, ...sizes, `${file}:${offset}`].join('  '));
+    for (const command of commands) print(`            ${command}`);
+  }
+
+  end(segments: readonly SegmentSummary[], findings: readonly LogFinding[]): void {
+    print('');
+    const head = ['segment', 'sequence', 'first', 'last', 'entries', 'ends at', 'sealed'];
+    const rows = segments.map(({ file, header, firstIndex, lastIndex, entries, end, isSealed }) => [
+      file, header.sequence, firstIndex, lastIndex, entries, end, isSealed ? 'yes' : 'no',
+    ]);
+    print(table([head, ...rows]));
+    for (const { kind, file, offset, message } of findings) print(`${kind}: ${file}${offset === null ? '' : `:${offset}`}: ${message}`);
+  }
+}

@@ -1,0 +1,74 @@
+/** `tidemark start`: a node with a Redis port, until Ctrl-C. */
+
+import { open } from '../node/open.ts';
+import { listenRedis } from '../server/redis-server.ts';
+import { EXIT_CODES, exitCodeOf } from './exit-code.ts';
+import { formatBytes, print, printError } from './output.ts';
+
+export interface StartOptions {
+  readonly dir: string;
+  readonly host: string;
+  readonly port: number;
+  readonly segmentBytes?: number;
+  readonly json: boolean;
+}
+
+/** Resolves with the exit code when the node has stopped. */
+export async function start(options: StartOptions): Promise<number> {
+  const log = options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes };
+  const node = await open({ dir: options.dir, log });
+  try {
+    const server = await listenRedis({ node, host: options.host, port: options.port });
+    announce(options, server, node.recovery);
+    onSignals(() => void server.close().then(() => node.close()));
+    const failure = await node.whenStopped();
+    if (failure === null) {
+      if (!options.json) print('stopped; everything acknowledged is on disk');
+      return EXIT_CODES.done;
+    }
+    printError(failure, options.json ? 'json' : 'text');
+    return exitCodeOf(failure);
+  } finally {
+    await node.close();
+  }
+}
+
+interface Announced {
+  readonly host: string;
+  readonly port: number;
+}
+
+type Recovery = Awaited<ReturnType<typeof open>>['recovery'];
+
+function announce(options: StartOptions, { host, port }: Announced, recovery: Recovery): void {
+  if (options.json) {
+    print(JSON.stringify({ event: 'listening', host, port, dir: options.dir, pid: process.pid, recovery }));
+    return;
+  }
+  const { isNew, lastIndex, commandsReplayed, tookMs, bytesDiscarded } = recovery;
+  const found = isNew
+    ? `made ${options.dir}`
+    : `recovered ${commandsReplayed.toLocaleString('en')} commands in ${lastIndex.toLocaleString('en')} entries ` +
+      `from ${options.dir} in ${Math.round(tookMs)} ms`;
+  print(`tidemark: ${found}`);
+  if (bytesDiscarded > 0) print(`tidemark: discarded ${formatBytes(bytesDiscarded)} of a write nobody was promised`);
+  for (const warning of recovery.warnings) print(`tidemark: warning: ${warning}`);
+  print(`tidemark: ready; Redis protocol on ${host}:${port}, process ${process.pid}`);
+  print('');
+  print(`  redis-cli -p ${port} SET greeting hello    every OK is on disk before you see it`);
+  print(`  kill -9 ${process.pid}                           and start again: it is still there`);
+  print('  Ctrl-C                                     stops cleanly');
+  print('');
+}
+
+/** The first signal stops cleanly; the second, for the impatient, at once: that is as safe. */
+function onSignals(stop: () => void): void {
+  let count = 0;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      count++;
+      if (count === 1) stop();
+      else process.exit(EXIT_CODES.retry);
+    });
+  }
+}

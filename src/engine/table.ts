@@ -1,0 +1,65 @@
+/** Tables: typed values under string keys, each table in a key range of its own. */
+
+import { TidemarkError } from '../base/errors.ts';
+import type { StateReader, StateWriter } from '../state/state.ts';
+import { decodeValue, encodeValue } from './codec.ts';
+
+/** What `table<T>()` declares. It holds no data: the type is all there is. */
+export interface TableDefinition<Value> {
+  readonly kind: 'table';
+  /** Never set; it carries the type of the values. */
+  readonly value?: Value;
+}
+
+/** Declares a table of values of type `Value`: anything MessagePack holds (numbers, strings, arrays, objects, bytes, dates). */
+export function table<Value>(): TableDefinition<Value> {
+  return { kind: 'table' };
+}
+
+/** A table as a query sees it. */
+export interface ReadTable<Value> {
+  /** The value, a fresh copy each time; undefined when there is none. */
+  get(key: string): Value | undefined;
+  has(key: string): boolean;
+}
+
+/** A table as a command sees it. */
+export interface Table<Value> extends ReadTable<Value> {
+  /** @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE, also above 64 KiB for the key or 16 MiB for the value. */
+  set(key: string, value: Value): void;
+  /** Returns whether the key was there. */
+  delete(key: string): boolean;
+}
+
+/** The table `name` of a state. A key is stored as the name, a zero byte and the key, all in UTF-8. */
+export function openTable<Value>(state: StateWriter, name: string): Table<Value> {
+  return {
+    ...openReadTable<Value>(state, name),
+    set: (key, value) => state.set(storedKey(name, key), encodeValue(value, `a value of table ${name}`)),
+    delete: (key) => state.delete(storedKey(name, key)),
+  };
+}
+
+/** The same for reading only. */
+export function openReadTable<Value>(state: StateReader, name: string): ReadTable<Value> {
+  return {
+    get: (key) => {
+      const bytes = state.get(storedKey(name, key));
+      return bytes === null ? undefined : (decodeValue(bytes) as Value);
+    },
+    has: (key) => state.has(storedKey(name, key)),
+  };
+}
+
+/** @throws TidemarkError TIDEMARK_OPTION_INVALID for a name that is no identifier of at most 64 characters. */
+export function requireTableName(name: string): void {
+  if (/^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(name)) return;
+  throw new TidemarkError('TIDEMARK_OPTION_INVALID', `a table's name is a short identifier, not ${name}`, {
+    remedy: 'fix-call',
+    facts: { table: name },
+  });
+}
+
+function storedKey(name: string, key: string): Uint8Array {
+  return Buffer.from(`${name}\0${key}`, 'utf8');
+}

@@ -1,0 +1,157 @@
+/**
+ * `machine({...})`: a machine from tables, commands and queries, with every name, argument and result inferred.
+ */
+
+import { TidemarkError } from '../base/errors.ts';
+import type { StateReader, StateWriter } from '../state/state.ts';
+import { decodeValue, encodeValue } from './codec.ts';
+import type { CallableMachine, CommandContext } from './machine.ts';
+import {
+  openReadTable,
+  openTable,
+  type ReadTable,
+  requireTableName,
+  type Table,
+  type TableDefinition,
+} from './table.ts';
+
+/** Tables by name. `any`-free: the value type travels in the definition. */
+export type TableDefinitions = Readonly<Record<string, TableDefinition<unknown>>>;
+
+type TablesOf<Definitions> = {
+  readonly [Name in keyof Definitions]: Definitions[Name] extends TableDefinition<infer Value>
+    ? Table<Value>
+    : never;
+};
+
+type ReadTablesOf<Definitions> = {
+  readonly [Name in keyof Definitions]: Definitions[Name] extends TableDefinition<infer Value>
+    ? ReadTable<Value>
+    : never;
+};
+
+/** A command: gets the tables, the caller's argument and the entry's index and time; its result goes back. */
+export type CommandFunction<Definitions> = (
+  tables: TablesOf<Definitions>,
+  argument: never,
+  context: CommandContext,
+) => unknown;
+
+/** A query: the same without writing and without an entry. */
+export type QueryFunction<Definitions> = (tables: ReadTablesOf<Definitions>, argument: never) => unknown;
+
+export interface MachineDefinition<Definitions, Commands, Queries> {
+  /** Written into the data directory; data of a machine of another name is refused. @default 'machine' */
+  readonly name?: string;
+  /** Version of what the commands mean, from 1. @default 1 */
+  readonly version?: number;
+  readonly tables: Definitions;
+  readonly commands: Commands;
+  readonly queries?: Queries;
+}
+
+/** Arguments and result of each call of a record of functions, without the tables and the context. */
+export type CallsOf<Functions> = {
+  readonly [Name in keyof Functions]: Functions[Name] extends (
+    ...parameters: infer Parameters
+  ) => infer Result
+    ? { readonly arguments: ArgumentOf<Parameters>; readonly result: Result }
+    : never;
+};
+
+/** `[]` where the function takes no argument, `[argument]` where it takes one. */
+type ArgumentOf<Parameters extends readonly unknown[]> = Parameters extends readonly [
+  unknown,
+  infer Argument,
+  ...unknown[],
+]
+  ? [argument: Argument]
+  : Parameters extends readonly [unknown, (infer Argument)?, ...unknown[]]
+    ? unknown extends Argument
+      ? []
+      : [argument?: Argument]
+    : [];
+
+/**
+ * Makes a machine. Commands must be deterministic: no clock, no chance, no I/O; time comes from the context.
+ * @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, version or table name.
+ */
+export function machine<
+  const Definitions extends TableDefinitions,
+  Commands extends Record<string, CommandFunction<Definitions>>,
+  Queries extends Record<string, QueryFunction<Definitions>>,
+>(
+  definition: MachineDefinition<Definitions, Commands, Queries>,
+): CallableMachine<CallsOf<Commands>, CallsOf<Queries>> {
+  const { name = 'machine', version = 1, tables, commands } = definition;
+  const queries: Partial<Queries> = definition.queries ?? {};
+  const tableNames = Object.keys(tables);
+  for (const tableName of tableNames) requireTableName(tableName);
+  return {
+    name,
+    version,
+    apply(state, command, context) {
+      const [called, argument] = decodeCall(command);
+      const run = own(commands, called);
+      if (run === undefined) throw unknownCall(name, 'command', called);
+      return run(tablesOf(state, tableNames) as TablesOf<Definitions>, argument as never, context);
+    },
+    describe(command) {
+      try {
+        const [called, argument] = decodeCall(command);
+        return argument === undefined ? `${called}()` : `${called}(${JSON.stringify(argument, jsonSafe)})`;
+      } catch {
+        return `${command.length} bytes that are no call`;
+      }
+    },
+    encodeCall(called, args) {
+      if (own(commands, called) === undefined) throw unknownCall(name, 'command', called);
+      return encodeValue([called, ...args], `the argument of ${called}`);
+    },
+    query(state, called, args) {
+      const run = own(queries, called);
+      if (run === undefined) throw unknownCall(name, 'query', called);
+      return run(readTablesOf(state, tableNames) as ReadTablesOf<Definitions>, args[0] as never);
+    },
+    detach: (result) => result,
+  };
+}
+
+function tablesOf(state: StateWriter, names: readonly string[]): Record<string, Table<unknown>> {
+  return Object.fromEntries(names.map((name) => [name, openTable(state, name)]));
+}
+
+function readTablesOf(state: StateReader, names: readonly string[]): Record<string, ReadTable<unknown>> {
+  return Object.fromEntries(names.map((name) => [name, openReadTable(state, name)]));
+}
+
+function decodeCall(command: Uint8Array): [called: string, argument: unknown] {
+  const call = decodeValue(command);
+  if (Array.isArray(call) && typeof call[0] === 'string') return [call[0], call[1]];
+  throw new TidemarkError('TIDEMARK_VALUE_UNENCODABLE', 'a command is not a call of this machine', {
+    remedy: 'fix-call',
+  });
+}
+
+/** Only the definition's own functions: `constructor` is no command. */
+function own<Functions extends object>(
+  functions: Functions,
+  name: string,
+): Functions[keyof Functions] | undefined {
+  return Object.hasOwn(functions, name) ? functions[name as keyof Functions] : undefined;
+}
+
+function unknownCall(machineName: string, kind: 'command' | 'query', called: string): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_COMMAND_UNKNOWN',
+    `the machine ${machineName} has no ${kind} ${called}`,
+    {
+      remedy: 'fix-call',
+      facts: { machine: machineName, called },
+    },
+  );
+}
+
+function jsonSafe(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? `${value}n` : value;
+}

@@ -1,0 +1,113 @@
+/**
+ * Reads the log of a data directory from outside: for `inspect` and `verify`. Takes no lock and changes nothing,
+ * so it also works beside a running node; what that node is writing just then shows as an unfinished write.
+ */
+
+import { TidemarkError } from '../base/errors.ts';
+import type { Index } from '../base/positions.ts';
+import type { FileSystem } from '../storage/file-system.ts';
+import type { SegmentHeader } from './segment.ts';
+import { type LogRecord, SegmentReader } from './segment-reader.ts';
+import type { Status } from './status-content.ts';
+import { type SealedSegment, surveyLog } from './survey.ts';
+import { examineTail } from './tail.ts';
+
+/** Something that is wrong with the log, or that recovery will discard. */
+export interface LogFinding {
+  /** `damage`: acknowledged entries cannot be read. `torn`: an unfinished write, which recovery discards. */
+  readonly kind: 'damage' | 'torn' | 'warning';
+  readonly file: string;
+  /** In bytes from the start of the file; null when it concerns the whole file. */
+  readonly offset: number | null;
+  readonly message: string;
+}
+
+export interface SegmentSummary {
+  readonly file: string;
+  readonly header: SegmentHeader;
+  readonly isSealed: boolean;
+  /** Where its records end, in bytes. */
+  readonly end: number;
+  readonly firstIndex: Index;
+  /** Index of its last entry that verifies; below `firstIndex` when there is none. */
+  readonly lastIndex: Index;
+  readonly entries: number;
+}
+
+export interface LogVisitor {
+  segment?(summary: SegmentSummary): void;
+  /** The body is valid during the call. */
+  record?(record: LogRecord, file: string): void;
+  finding?(finding: LogFinding): void;
+}
+
+/**
+ * Walks the whole log, verifying every record, and tells `visitor` what it finds: all damage, not the first.
+ * @throws TidemarkError where not even the list of segments can be trusted: see `surveyLog`.
+ */
+export async function readLog(
+  fs: FileSystem,
+  dataDir: string,
+  status: Status,
+  visitor: LogVisitor,
+): Promise<void> {
+  const survey = await surveyLog(fs, `${dataDir}/log`, status, status);
+  for (const name of survey.unknown) {
+    visitor.finding?.({ kind: 'warning', file: `${dataDir}/log/${name}`, offset: null, message: 'not a file of Tidemark' });
+  }
+  for (const { path, reason } of survey.unreadable) {
+    visitor.finding?.({ kind: 'warning', file: path, offset: null, message: `not part of the log: ${reason}` });
+  }
+  for (const segment of survey.sealed) await readSegment(fs, segment, true, visitor);
+  try {
+    const tail = await examineTail(fs, survey.tail);
+    const end = tail.suffix.at(-1)?.endOffset ?? tail.proven.offset;
+    const lastIndex = await readSegment(fs, { ...survey.tail, end }, false, visitor);
+    if (lastIndex < status.commitIndex) {
+      const message = `the status says that entry ${status.commitIndex} was committed, the log ends at ${lastIndex}`;
+      visitor.finding?.({ kind: 'damage', file: survey.tail.path, offset: end, message });
+    }
+    if (tail.torn === null) return;
+    const { offset, reason } = tail.torn;
+    const message = `unfinished write (${reason}); nobody was promised it, and the next start discards it`;
+    visitor.finding?.({ kind: 'torn', file: survey.tail.path, offset, message });
+  } catch (error) {
+    if (!(error instanceof TidemarkError)) throw error;
+    const offset = typeof error.facts['offset'] === 'number' ? error.facts['offset'] : null;
+    visitor.finding?.({ kind: 'damage', file: survey.tail.path, offset, message: error.message });
+    if (offset !== null) await readSegment(fs, { ...survey.tail, end: offset }, false, visitor);
+  }
+}
+
+/** Reads one segment to its end or its first damage; returns the index of the last entry that verified. */
+async function readSegment(
+  fs: FileSystem,
+  segment: SealedSegment,
+  isSealed: boolean,
+  visitor: LogVisitor,
+): Promise<Index> {
+  const file = await fs.open(segment.path, 'read');
+  let entries = 0;
+  try {
+    const reader = new SegmentReader(file, segment.header, segment.end);
+    for (;;) {
+      const step = await reader.next();
+      if (step.kind === 'record') {
+        if (step.record.type !== 'mark') entries++;
+        visitor.record?.(step.record, segment.path);
+        continue;
+      }
+      const { header, path, end } = segment;
+      const lastIndex = reader.position.previousIndex;
+      visitor.segment?.({ file: path, header, isSealed, end, firstIndex: header.firstIndex, lastIndex, entries });
+      if (step.kind !== 'end' || step.offset < end) {
+        const reason = step.kind === 'end' ? 'zeros where a record must be' : step.reason;
+        const message = `entry ${lastIndex + 1} cannot be read (${reason}), inside the durable part of the log`;
+        visitor.finding?.({ kind: 'damage', file: path, offset: step.offset, message });
+      }
+      return lastIndex;
+    }
+  } finally {
+    await file.close();
+  }
+}

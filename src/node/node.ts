@@ -1,0 +1,180 @@
+/** A node: one engine, its log, its status and the ordering that feeds it, put together. */
+
+import { TidemarkError } from '../base/errors.ts';
+import type { Index } from '../base/positions.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Call, CallableMachine } from '../engine/machine.ts';
+import type { Log, LogStats } from '../log/log.ts';
+import type { RecoveryReport } from '../log/recover.ts';
+import type { StatusFile } from '../log/status.ts';
+import type { LocalOrdering } from '../ordering/local.ts';
+import type { Ordering } from '../ordering/ordering.ts';
+import type { FileLock } from '../storage/file-system.ts';
+
+/** What `open` found and did. */
+export interface NodeRecovery extends RecoveryReport {
+  /** Whether the data directory was made just now. */
+  readonly isNew: boolean;
+  readonly commandsReplayed: number;
+  /** Time from `open` to ready, in milliseconds. */
+  readonly tookMs: number;
+}
+
+export interface NodeStats {
+  readonly keys: number;
+  readonly stateBytes: number;
+  readonly commandsApplied: number;
+  readonly appliedIndex: Index;
+  readonly firstIndex: Index;
+  readonly durableIndex: Index;
+  readonly lastIndex: Index;
+  /** Why commands are refused now, or null. */
+  readonly refusal: string | null;
+  readonly log: Readonly<LogStats>;
+}
+
+export interface NodeParts {
+  readonly engine: Engine;
+  readonly log: Log;
+  readonly status: StatusFile;
+  readonly lock: FileLock;
+  readonly ordering: LocalOrdering;
+  readonly recovery: NodeRecovery;
+}
+
+type Named<Calls, Name extends keyof Calls> = Calls[Name] extends Call ? Calls[Name] : never;
+
+export class Node<Commands, Queries> {
+  /** What was found when it was opened. */
+  readonly recovery: NodeRecovery;
+  readonly #machine: CallableMachine<Commands, Queries>;
+  readonly #parts: NodeParts;
+  readonly #stopped: Promise<Error | null>;
+  #onStopped: (failure: Error | null) => void = () => undefined;
+  #failure: Error | null = null;
+  #closing: Promise<void> | null = null;
+
+  /** Use `open`. */
+  constructor(machine: CallableMachine<Commands, Queries>, parts: NodeParts) {
+    this.#machine = machine;
+    this.#parts = parts;
+    this.recovery = parts.recovery;
+    this.#stopped = new Promise((resolve) => {
+      this.#onStopped = resolve;
+    });
+  }
+
+  /**
+   * Runs a command; resolves with its result once it is durable and applied.
+   * Rejects with what the command threw (its writes are undone); with TIDEMARK_BUSY (remedy `retry`) when twice
+   * `pendingBytesMax` waits; with TIDEMARK_DISK_FULL while there is no space; with TIDEMARK_COMMAND_UNKNOWN,
+   * TIDEMARK_COMMAND_TOO_LARGE, TIDEMARK_VALUE_UNENCODABLE or TIDEMARK_NOT_OPEN; and with TIDEMARK_LOG_POISONED
+   * when the disk failed while it was in flight: then only a restart tells whether it took effect.
+   */
+  submit<Name extends keyof Commands & string>(
+    name: Name,
+    ...args: Named<Commands, Name>['arguments']
+  ): Promise<Awaited<Named<Commands, Name>['result']>> {
+    return new Promise((resolve, reject) => {
+      const command = this.#machine.encodeCall(name, args);
+      const settle = (result: unknown): void => resolve(this.#machine.detach(result) as never);
+      this.#parts.ordering.enqueue(command, { settle, fail: reject });
+    });
+  }
+
+  /**
+   * Answers a query from the durable state, behind every command submitted before it.
+   * Rejects with what the query threw, TIDEMARK_COMMAND_UNKNOWN or TIDEMARK_NOT_OPEN.
+   */
+  query<Name extends keyof Queries & string>(
+    name: Name,
+    ...args: Named<Queries, Name>['arguments']
+  ): Promise<Named<Queries, Name>['result']> {
+    return new Promise((resolve, reject) => {
+      const machine = this.#machine;
+      this.#parts.ordering.enqueueRead({
+        read(state) {
+          try {
+            resolve(machine.detach(machine.query(state, name, args)) as never);
+          } catch (error) {
+            reject(error);
+          }
+        },
+        fail: reject,
+      });
+    });
+  }
+
+  /** Resolves when less than half of `pendingBytesMax` waits for the disk. */
+  drained(): Promise<void> {
+    return this.#parts.ordering.whenDrained();
+  }
+
+  /** The ordering, for servers that speak in bytes. */
+  get ordering(): Ordering {
+    return this.#parts.ordering;
+  }
+
+  stats(): NodeStats {
+    const { engine, log } = this.#parts;
+    return {
+      keys: engine.state.size,
+      stateBytes: engine.stateBytes,
+      commandsApplied: engine.commandsApplied,
+      appliedIndex: engine.appliedIndex,
+      firstIndex: log.firstIndex,
+      durableIndex: log.durableIndex,
+      lastIndex: log.lastIndex,
+      refusal: log.refusal?.message ?? null,
+      log: { ...log.stats },
+    };
+  }
+
+  /**
+   * Resolves when the node has stopped: with null after `close`, with the error when it stopped by itself
+   * because the disk or the program failed. Then exit: what the process holds is no longer to be trusted.
+   */
+  whenStopped(): Promise<Error | null> {
+    return this.#stopped;
+  }
+
+  /** Answers what is in flight, makes the end of the log provable and frees the directory. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** The disk or the program failed: nothing more is taken. Internal; called by what `open` wired. */
+  fail(error: unknown): void {
+    if (this.#failure !== null) return;
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#parts.ordering.stop(
+      this.#failure instanceof TidemarkError
+        ? this.#failure
+        : new TidemarkError('TIDEMARK_NOT_OPEN', `the node stopped: ${this.#failure.message}`, {
+            remedy: 'repair',
+            cause: error,
+          }),
+    );
+    this.#onStopped(this.#failure);
+  }
+
+  async #close(): Promise<void> {
+    const { ordering, log, status, lock } = this.#parts;
+    try {
+      await ordering.close();
+      if (this.#failure === null) {
+        status.update({ commitIndex: log.durableIndex });
+        await status.whenPersisted();
+      }
+    } finally {
+      await status.close();
+      await lock.release();
+      this.#onStopped(this.#failure);
+    }
+  }
+}

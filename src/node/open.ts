@@ -1,0 +1,206 @@
+/** `open`: from a directory and a machine to a node that serves. */
+
+import { assert } from '../base/assert.ts';
+import { viewOf } from '../base/bytes.ts';
+import { type Chance, systemChance } from '../base/chance.ts';
+import { invalidOption, requireKnownOptions } from '../base/options.ts';
+import { type Clock, systemClock } from '../base/time.ts';
+import { Engine } from '../engine/engine.ts';
+import type { CallableMachine, Machine } from '../engine/machine.ts';
+import { type KeyValueCommands, type KeyValueQueries, keyValueMachine } from '../keyvalue/machine.ts';
+import { Log } from '../log/log.ts';
+import type { LogStatus } from '../log/log-files.ts';
+import { type LogOptions, resolveLogOptions } from '../log/log-options.ts';
+import type { StatusFile } from '../log/status.ts';
+import { LocalOrdering } from '../ordering/local.ts';
+import { type LocalOptions, resolveLocalOptions } from '../ordering/local-options.ts';
+import type { FileSystem } from '../storage/file-system.ts';
+import { MemoryFileSystem } from '../storage/memory-file-system.ts';
+import { nodeFileSystem } from '../storage/node-file-system.ts';
+import { type DataDirectory, openDataDirectory } from './data-directory.ts';
+import { Node, type NodeParts, type NodeRecovery } from './node.ts';
+
+/** `dir` of a node that keeps everything in memory. */
+export const MEMORY_DIR = 'memory:';
+
+/** How commands get their order; made by `local()`. */
+export interface OrderingChoice {
+  readonly kind: 'local';
+  readonly options: Required<LocalOptions>;
+}
+
+/** This process alone decides the order. The default. */
+export function local(options: LocalOptions = {}): OrderingChoice {
+  return { kind: 'local', options: resolveLocalOptions(options) };
+}
+
+export interface OpenOptions {
+  /** The data directory, made when it does not exist; `memory:` keeps everything in memory. */
+  readonly dir: string;
+  /** Who decides the order of commands. @default local() */
+  readonly ordering?: OrderingChoice;
+  readonly log?: LogOptions;
+  /** Called while the log is replayed, at most once per entry. */
+  readonly onProgress?: (progress: RecoveryProgress) => void;
+  /** The doors to the world, for tests and simulators. */
+  readonly doors?: Partial<Doors>;
+}
+
+export interface RecoveryProgress {
+  /** Entries replayed so far, and how many there are. */
+  readonly entriesReplayed: number;
+  readonly entriesTotal: number;
+}
+
+export interface Doors {
+  readonly fs: FileSystem;
+  readonly clock: Clock;
+  readonly chance: Chance;
+}
+
+const KNOWN_OPTIONS = { dir: 0, machine: 0, ordering: 0, log: 0, onProgress: 0, doors: 0 };
+
+/**
+ * Opens a node: recovers what is in `dir`, replays it, and takes commands from then on.
+ * @throws TidemarkError TIDEMARK_OPTION_INVALID; TIDEMARK_LOCKED when another process owns the directory;
+ *   TIDEMARK_LOG_DAMAGED, TIDEMARK_STATUS_DAMAGED, TIDEMARK_FOREIGN_FILE, TIDEMARK_FORMAT_NEWER,
+ *   TIDEMARK_MACHINE_MISMATCH, TIDEMARK_NOT_A_DATA_DIRECTORY before anything is changed; TIDEMARK_NOT_WRITABLE,
+ *   TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES and TIDEMARK_IO of the system.
+ */
+export function open<Commands, Queries>(
+  options: OpenOptions & { readonly machine: CallableMachine<Commands, Queries> },
+): Promise<Node<Commands, Queries>>;
+/** The same with the built-in key-value database. */
+export function open(options: OpenOptions): Promise<Node<KeyValueCommands, KeyValueQueries>>;
+export async function open(
+  options: OpenOptions & { readonly machine?: CallableMachine<unknown, unknown> },
+): Promise<Node<unknown, unknown>> {
+  requireKnownOptions(options, KNOWN_OPTIONS);
+  if (typeof options.dir !== 'string' || options.dir === '')
+    throw invalidOption('dir', options.dir, 'a path');
+  const machine = options.machine ?? keyValueMachine;
+  const doors = resolveDoors(options);
+  const log = resolveLogOptions(options.log ?? {});
+  const wiring = new Wiring();
+  const dataDir = options.dir === MEMORY_DIR ? '/memory' : options.dir.replace(/(?<=.)\/+$/, '');
+  const directory = await openDataDirectory({
+    ...doors,
+    dir: dataDir,
+    machine,
+    segmentBytes: log.segmentBytes,
+    onStatusFailure: wiring.fail,
+  });
+  try {
+    const parts = await openParts({ ...options, dir: dataDir }, doors, machine, directory, wiring);
+    const node = new Node(machine, parts);
+    wiring.connect(node, parts);
+    return node;
+  } catch (error) {
+    await directory.status.close();
+    await directory.lock.release();
+    throw error;
+  }
+}
+
+/** Carries what the disk reports to the node, which does not exist yet when the disk is first touched. */
+class Wiring {
+  #node: Node<unknown, unknown> | null = null;
+  #early: unknown = null;
+
+  readonly fail = (error: unknown): void => {
+    if (this.#node === null) this.#early ??= error;
+    else this.#node.fail(error);
+  };
+
+  connect(node: Node<unknown, unknown>, parts: NodeParts): void {
+    parts.ordering.start(parts.log);
+    this.#node = node;
+    if (this.#early !== null) node.fail(this.#early);
+  }
+}
+
+async function openParts(
+  options: OpenOptions,
+  doors: Doors,
+  machine: Machine,
+  directory: DataDirectory,
+  wiring: Wiring,
+): Promise<NodeParts> {
+  const { status, lock, isNew } = directory;
+  const { clock, chance } = doors;
+  const started = clock.monotonic();
+  const engine = new Engine(machine, viewOf(chance.fill(new Uint8Array(4))).getUint32(0, true));
+  const ordering = new LocalOrdering({
+    engine,
+    clock,
+    options: (options.ordering ?? local()).options,
+    onFatal: wiring.fail,
+  });
+  const log = await Log.open({
+    ...doors,
+    dataDir: options.dir,
+    identity: status.current,
+    status: logStatus(status),
+    options: resolveLogOptions(options.log ?? {}),
+    onDurable: (index) => ordering.onDurable(index),
+    onRefused: (afterIndex, error) => ordering.onRefused(afterIndex, error),
+    onPoisoned: wiring.fail,
+  });
+  try {
+    await replay(log, engine, options.onProgress);
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+  const recovery: NodeRecovery = {
+    ...log.report,
+    warnings: [
+      ...status.repaired.map((copy) => `repaired copy ${copy.copy} of the status: ${copy.reason}`),
+      ...log.report.warnings,
+    ],
+    isNew,
+    commandsReplayed: engine.commandsApplied,
+    tookMs: clock.monotonic() - started,
+  };
+  return { engine, log, status, lock, ordering, recovery };
+}
+
+/** Brings the state back: every entry of the log, in order. */
+async function replay(
+  log: Log,
+  engine: Engine,
+  onProgress: ((progress: RecoveryProgress) => void) | undefined,
+): Promise<void> {
+  assert(log.firstIndex === 1, `without a checkpoint the log starts at entry 1, not ${log.firstIndex}`);
+  const entriesTotal = log.durableIndex;
+  if (entriesTotal === 0) return;
+  for await (const record of log.read(log.firstIndex)) {
+    engine.apply(record, null);
+    onProgress?.({ entriesReplayed: record.index, entriesTotal });
+  }
+  assert(
+    engine.appliedIndex === log.durableIndex,
+    `replay ends at ${log.durableIndex}, not ${engine.appliedIndex}`,
+  );
+}
+
+/** The fields of the status that the log reads and keeps true. */
+function logStatus(status: StatusFile): LogStatus {
+  const { firstIndex, segmentSequence, commitIndex } = status.current;
+  return {
+    promise: { firstIndex, segmentSequence, commitIndex },
+    persistSequence(sequence) {
+      status.update({ segmentSequence: sequence });
+      return status.whenPersisted();
+    },
+    persistFirstIndex(first) {
+      status.update({ firstIndex: first });
+      return status.whenPersisted();
+    },
+  };
+}
+
+function resolveDoors(options: OpenOptions): Doors {
+  const fs = options.dir === MEMORY_DIR ? new MemoryFileSystem() : nodeFileSystem;
+  return { fs, clock: systemClock, chance: systemChance, ...options.doors };
+}
