@@ -1,0 +1,106 @@
+/**
+ * The hash table of the live index, grown a shard at a time: extendible hashing.
+ *
+ * A directory of 2^depth entries maps the highest bits of a hash to a shard; several entries may name the
+ * same one. A shard doubles in place up to SHARD_SLOTS_MAX slots; then it splits in two, and only when it
+ * used up the bits of the directory does that double, which copies pointers. So no write moves more than
+ * SHARD_SLOTS_MAX entries however large the table is, where a plain `Map` moves all of them.
+ *
+ * Source: Fagin et al., "Extendible hashing", TODS 4(3), 1979.
+ */
+
+import { HashShard } from './hash-shard.ts';
+
+/** A split moves at most 0.7 of this many entries: 0.1 to 0.3 ms. */
+export const SHARD_SLOTS_MAX = 16_384;
+
+const SHARD_SLOTS_MIN = 16;
+
+/**
+ * Bound of the directory: 2^16 shards hold 750 million keys. Only a hash that does not spread gets here
+ * earlier; then shards double in place again, without bound on the entries moved.
+ */
+const DEPTH_MAX = 16;
+
+/** A shard halves when fewer than one slot in so many is used. */
+const SHRINK_BELOW = 8;
+
+/** What one entry of the directory takes. */
+const POINTER_BYTES = 8;
+
+export class HashTable {
+  /** Entry `hash >>> (32 - depth)` is the shard of the hash; a shard of depth d has 2^(depth - d) entries. */
+  #directory: HashShard[] = [new HashShard(SHARD_SLOTS_MIN, 0)];
+  #depth = 0;
+  #shardBytes = this.#directory[0]!.allocatedBytes;
+  #slotsMoved = 0;
+
+  get allocatedBytes(): number {
+    return this.#shardBytes + this.#directory.length * POINTER_BYTES;
+  }
+
+  /** Entries moved by growing and shrinking, ever: what bounds a stall, counted instead of timed. */
+  get slotsMoved(): number {
+    return this.#slotsMoved;
+  }
+
+  /** Holds until the next insert or remove. */
+  shardOf(hash: number): HashShard {
+    // A shift by 32 shifts by 0 in JavaScript, hence in two steps.
+    return this.#directory[(hash >>> 1) >>> (31 - this.#depth)]!;
+  }
+
+  insert(hash: number, record: number): void {
+    let shard = this.shardOf(hash);
+    while (shard.isFull) {
+      this.#makeRoom(shard, hash);
+      shard = this.shardOf(hash);
+    }
+    shard.insert(hash, record);
+  }
+
+  removeAt(shard: HashShard, slot: number): void {
+    shard.removeAt(slot);
+    if (shard.slotCount > SHARD_SLOTS_MIN && shard.count * SHRINK_BELOW < shard.slotCount) {
+      this.#resize(shard, shard.slotCount / 2);
+    }
+  }
+
+  *records(): Generator<number> {
+    for (let at = 0; at < this.#directory.length; ) {
+      const shard = this.#directory[at]!;
+      yield* shard.records();
+      at += 1 << (this.#depth - shard.depth);
+    }
+  }
+
+  #makeRoom(shard: HashShard, hash: number): void {
+    if (shard.slotCount < SHARD_SLOTS_MAX || shard.depth === DEPTH_MAX) {
+      this.#resize(shard, shard.slotCount * 2);
+    } else {
+      this.#split(shard, hash);
+    }
+  }
+
+  #resize(shard: HashShard, slotCount: number): void {
+    this.#shardBytes -= shard.allocatedBytes;
+    shard.resize(slotCount);
+    this.#shardBytes += shard.allocatedBytes;
+    this.#slotsMoved += shard.count;
+  }
+
+  #split(shard: HashShard, hash: number): void {
+    if (shard.depth === this.#depth) {
+      this.#directory = this.#directory.flatMap((entry) => [entry, entry]);
+      this.#depth++;
+    }
+    const [zero, one] = shard.split();
+    const entries = 1 << (this.#depth - shard.depth);
+    const at = (hash >>> 1) >>> (31 - this.#depth);
+    const first = at - (at % entries);
+    this.#directory.fill(zero, first, first + entries / 2);
+    this.#directory.fill(one, first + entries / 2, first + entries);
+    this.#shardBytes += zero.allocatedBytes + one.allocatedBytes - shard.allocatedBytes;
+    this.#slotsMoved += shard.count;
+  }
+}
