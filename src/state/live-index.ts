@@ -1,0 +1,248 @@
+/**
+ * The live index: every key with its value, outside the JavaScript heap.
+ *
+ * A key and its value live together as one record in a slab; a sharded hash table of integers finds it. There
+ * is no JavaScript object for a record, so that the collector has nothing to do with ten million of them.
+ *
+ *     record    +------------+--------------+-----------+---------------
+ *               | key length | value length | key bytes | value bytes
+ *               +------------+--------------+-----------+---------------
+ *     offset    0            4              8
+ *
+ * A record never changes once written: an overwrite writes another one and `link`s it in place of the first.
+ * That makes an undo free (live-state.ts): it keeps the replaced record until the command ends.
+ *
+ * Invariants:
+ *  - A record that is not linked is known to exactly one caller, who links or frees it.
+ *  - `compact` runs only while every record is linked: it tells the hash table alone where a record moved.
+ *
+ * Pure: no I/O, no clock.
+ */
+
+import { assert } from '../base/assert.ts';
+import { type HashShard, NO_RECORD, NO_SLOT } from './hash-shard.ts';
+import { HashTable } from './hash-table.ts';
+import { type KeyHash, seededKeyHash } from './key-hash.ts';
+import { RECLAIM_SLOTS, SlabStore } from './slab-store.ts';
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from './state.ts';
+
+export interface LiveIndexOptions {
+  /** KEY_HASH_SEED_BYTES unpredictable bytes, drawn anew for each index. */
+  readonly seed: Uint8Array;
+  /** Instead of the seeded hash: tests make keys collide with it. */
+  readonly hash?: KeyHash;
+}
+
+/** Both are views that hold until the next write of any key. */
+export interface LiveEntry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** Where a record is. NO_RECORD is none. A move invalidates it; see `compact`. */
+export type RecordReference = number;
+
+const HEADER_BYTES = 8;
+
+export class LiveIndex {
+  readonly #hash: KeyHash;
+  #table = new HashTable();
+  #store = new SlabStore();
+  #size = 0;
+  #liveBytes = 0;
+  /** Changes of the table and moves of records: an iteration must not see any. */
+  #changes = 0;
+
+  constructor({ seed, hash }: LiveIndexOptions) {
+    this.#hash = hash ?? seededKeyHash(seed);
+  }
+
+  /** Number of keys. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes of all keys and values. */
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  /** Bytes of memory for records and hash table, used or not. */
+  get allocatedBytes(): number {
+    return this.#table.allocatedBytes + this.#store.allocatedBytes;
+  }
+
+  /** Work done beyond the writes themselves, ever. The difference over one write bounds its stall. */
+  get maintenance(): { readonly slotsMoved: number; readonly recordsMoved: number } {
+    return { slotsMoved: this.#table.slotsMoved, recordsMoved: this.#store.recordsMoved };
+  }
+
+  /** The value, as a view that holds until the next write of any key; null when there is no such key. */
+  get(key: Uint8Array): Uint8Array | null {
+    const record = this.find(key);
+    return record === NO_RECORD ? null : this.valueOf(record);
+  }
+
+  has(key: Uint8Array): boolean {
+    return this.find(key) !== NO_RECORD;
+  }
+
+  /** Key and value are copied; they may be views into this index. */
+  set(key: Uint8Array, value: Uint8Array): void {
+    const replaced = this.link(this.store(key, value));
+    if (replaced !== NO_RECORD) this.free(replaced);
+    this.compact(1);
+  }
+
+  /** Returns whether the key was there. */
+  delete(key: Uint8Array): boolean {
+    const record = this.unlink(key);
+    if (record === NO_RECORD) return false;
+    this.free(record);
+    this.compact(1);
+    return true;
+  }
+
+  clear(): void {
+    this.#table = new HashTable();
+    this.#store = new SlabStore();
+    this.#size = 0;
+    this.#liveBytes = 0;
+    this.#changes++;
+  }
+
+  /** Every key with its value, in no particular order. The index must not change meanwhile. */
+  *entries(): Generator<LiveEntry> {
+    const changes = this.#changes;
+    for (const record of this.#table.records()) {
+      yield { key: this.keyOf(record), value: this.valueOf(record) };
+      assert(changes === this.#changes, 'the live index does not change while it is iterated');
+    }
+  }
+
+  keyOf(record: RecordReference): Uint8Array {
+    const slab = this.#store.slabOf(record);
+    const offset = this.#store.offsetOf(record);
+    const keyOffset = offset + HEADER_BYTES;
+    return slab.bytes.subarray(keyOffset, keyOffset + slab.words[offset >>> 2]!);
+  }
+
+  valueOf(record: RecordReference): Uint8Array {
+    const slab = this.#store.slabOf(record);
+    const offset = this.#store.offsetOf(record);
+    const valueOffset = offset + HEADER_BYTES + slab.words[offset >>> 2]!;
+    return slab.bytes.subarray(valueOffset, valueOffset + slab.words[(offset >>> 2) + 1]!);
+  }
+
+  /** The linked record of a key, or NO_RECORD. */
+  find(key: Uint8Array): RecordReference {
+    const hash = this.#hash(key, 0, key.length);
+    const shard = this.#table.shardOf(hash);
+    const slot = this.#slotOf(shard, hash, key, 0, key.length);
+    return slot === NO_SLOT ? NO_RECORD : shard.recordAt(slot);
+  }
+
+  /** Copies key and value into a record that is not linked: nothing finds it yet. */
+  store(key: Uint8Array, value: Uint8Array): RecordReference {
+    assert(key.length <= KEY_BYTES_MAX, `a key has at most ${KEY_BYTES_MAX} bytes, got ${key.length}`);
+    assert(
+      value.length <= VALUE_BYTES_MAX,
+      `a value has at most ${VALUE_BYTES_MAX} bytes, got ${value.length}`,
+    );
+    const record = this.#store.allocate(HEADER_BYTES + key.length + value.length);
+    const { bytes, words } = this.#store.slabOf(record);
+    const offset = this.#store.offsetOf(record);
+    words[offset >>> 2] = key.length;
+    words[(offset >>> 2) + 1] = value.length;
+    // TypedArray.set takes 20 ns for 16 bytes and 25 ns for 256; a loop in JavaScript takes 29 and 234.
+    bytes.set(key, offset + HEADER_BYTES);
+    bytes.set(value, offset + HEADER_BYTES + key.length);
+    return record;
+  }
+
+  /**
+   * Makes a stored record the one of its key.
+   * @returns The record it replaces, no longer linked and now the caller's, or NO_RECORD.
+   */
+  link(record: RecordReference): RecordReference {
+    const { bytes, words } = this.#store.slabOf(record);
+    const offset = this.#store.offsetOf(record);
+    const keyBytes = words[offset >>> 2]!;
+    const hash = this.#hash(bytes, offset + HEADER_BYTES, keyBytes);
+    const shard = this.#table.shardOf(hash);
+    const slot = this.#slotOf(shard, hash, bytes, offset + HEADER_BYTES, keyBytes);
+    this.#changes++;
+    this.#liveBytes += this.#contentBytes(record);
+    if (slot === NO_SLOT) {
+      this.#table.insert(hash, record);
+      this.#size++;
+      return NO_RECORD;
+    }
+    const replaced = shard.recordAt(slot);
+    shard.replaceAt(slot, record);
+    this.#liveBytes -= this.#contentBytes(replaced);
+    return replaced;
+  }
+
+  /**
+   * Takes a key out of the table.
+   * @returns Its record, no longer linked and now the caller's, or NO_RECORD when there is no such key.
+   */
+  unlink(key: Uint8Array): RecordReference {
+    const hash = this.#hash(key, 0, key.length);
+    const shard = this.#table.shardOf(hash);
+    const slot = this.#slotOf(shard, hash, key, 0, key.length);
+    if (slot === NO_SLOT) return NO_RECORD;
+    const record = shard.recordAt(slot);
+    this.#changes++;
+    this.#table.removeAt(shard, slot);
+    this.#size--;
+    this.#liveBytes -= this.#contentBytes(record);
+    return record;
+  }
+
+  /** Gives the memory of a record that is not linked back. */
+  free(record: RecordReference): void {
+    this.#store.free(record);
+  }
+
+  /** Reclaims memory in proportion to `writes`. Every record must be linked: it moves some. */
+  compact(writes: number): void {
+    this.#store.compact(writes * RECLAIM_SLOTS, this.#relocate);
+  }
+
+  readonly #relocate = (source: RecordReference, target: RecordReference): void => {
+    const { bytes, words } = this.#store.slabOf(target);
+    const offset = this.#store.offsetOf(target);
+    const hash = this.#hash(bytes, offset + HEADER_BYTES, words[offset >>> 2]!);
+    const shard = this.#table.shardOf(hash);
+    shard.replaceAt(shard.slotOf(hash, source), target);
+    this.#changes++;
+  };
+
+  #slotOf(shard: HashShard, hash: number, bytes: Uint8Array, offset: number, length: number): number {
+    let slot = shard.seek(hash, hash);
+    while (slot !== NO_SLOT && !this.#hasKey(shard.recordAt(slot), bytes, offset, length)) {
+      slot = shard.seek(hash, slot + 1);
+    }
+    return slot;
+  }
+
+  /** Whether the key of a record is the `length` bytes of `bytes` from `offset` on. */
+  #hasKey(record: RecordReference, bytes: Uint8Array, offset: number, length: number): boolean {
+    const slab = this.#store.slabOf(record);
+    const recordOffset = this.#store.offsetOf(record);
+    if (slab.words[recordOffset >>> 2] !== length) return false;
+    const keyOffset = recordOffset + HEADER_BYTES;
+    for (let at = 0; at < length; at++) {
+      if (slab.bytes[keyOffset + at] !== bytes[offset + at]) return false;
+    }
+    return true;
+  }
+
+  #contentBytes(record: RecordReference): number {
+    const { words } = this.#store.slabOf(record);
+    const offset = this.#store.offsetOf(record);
+    return words[offset >>> 2]! + words[(offset >>> 2) + 1]!;
+  }
+}
