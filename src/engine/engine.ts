@@ -31,10 +31,10 @@ export class Engine {
   #appliedIndex: Index = toIndex(0);
   #commandsApplied = 0;
 
-  /** @param hashSeed Random bytes for the index of the keys: nobody may choose keys that collide. */
-  constructor(machine: Machine, hashSeed: number) {
+  /** @param hashSeed KEY_HASH_SEED_BYTES random bytes: nobody may choose keys that collide in the index. */
+  constructor(machine: Machine, hashSeed: Uint8Array) {
     this.#machine = machine;
-    this.#state = new LiveState(hashSeed);
+    this.#state = new LiveState({ seed: hashSeed });
   }
 
   get state(): StateReader {
