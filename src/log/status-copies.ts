@@ -49,10 +49,10 @@
  * O, is legal as well.
  *
  * A write that lands in another copy's slot spoils two: that slot, and the one it was meant for, which is then
- * stale. A copy in the wrong slot counts as no copy, but its content is a witness: of the parent that connects
- * the newest, and against a start from anything older than its own parent. With that, one misdirected write of
- * a persist is survived together with any crash. One of a repair, cut short a second time, may leave a single
- * valid copy: that stops.
+ * stale. A copy in the wrong slot is not one of the two valid ones, but it is a witness: it can be the newest, so
+ * that a start never falls behind it, and it can be the parent that connects the newest. With that, one
+ * misdirected write of a persist is survived together with any crash. One of a repair, cut short a second
+ * time, may leave a single valid copy: that stops.
  *
  * test/status-copies.test.ts walks every one of these states. Pure: no I/O, no clock.
  * Source: the copies, parents and repair of TigerBeetle's superblock (superblock_quorums.zig).
@@ -194,12 +194,13 @@ export function decideCopies(copies: readonly DecodedCopy[]): CopiesDecision {
   }
 
   const valid = copies.flatMap((copy) => (copy.kind === 'valid' ? [copy.content] : []));
-  const misplaced = copies.flatMap((copy) => (copy.kind === 'misdirected' ? [copy.content] : []));
   if (valid.length === 0) return damaged('lost');
   if (valid.length === 1) return damaged('too-few');
 
-  const newest = valid.reduce((best, content) => (content.sequence > best.sequence ? content : best));
-  const contradiction = findContradiction(newest, valid, misplaced);
+  const misplaced = copies.flatMap((copy) => (copy.kind === 'misdirected' ? [copy.content] : []));
+  const witnesses = [...valid, ...misplaced];
+  const newest = witnesses.reduce((best, content) => (content.sequence > best.sequence ? content : best));
+  const contradiction = findContradiction(newest, valid, witnesses);
   if (contradiction !== null) return damaged(contradiction);
 
   const repairs = copies
@@ -273,34 +274,26 @@ function decodeFields(slot: Uint8Array, copy: number): DecodedCopy {
   return meantFor === copy ? { kind: 'valid', content } : { kind: 'misdirected', meantFor, content };
 }
 
-/** Why no start from `newest` can be right, or null. */
+/** Why a start from `newest` is not proven right, or null. */
 function findContradiction(
   newest: NumberedStatus,
   valid: readonly NumberedStatus[],
-  misplaced: readonly NumberedStatus[],
+  witnesses: readonly NumberedStatus[],
 ): DamageReason | null {
-  const witnesses = [...valid, ...misplaced];
   const digests = new Map<number, string>();
   for (const { sequence, digest } of witnesses) {
     if ((digests.get(sequence) ?? digest) !== digest) return 'fork';
     digests.set(sequence, digest);
   }
 
-  for (const { sequence, parent } of misplaced) {
-    if (sequence > newest.sequence + 1) return 'gap';
-    if (sequence === newest.sequence + 1 && parent !== newest.digest) return 'unconnected';
-  }
-
   // No fork, so all witnesses of the sequence before agree, and so do their verdicts.
   const before = digests.get(newest.sequence - 1);
-  const isUnconnected = before !== undefined && before !== newest.parent;
-  const contradiction = isUnconnected ? 'unconnected' : 'gap';
-  const isStale = (content: NumberedStatus): boolean =>
-    content.digest !== newest.digest && content.digest !== newest.parent;
-  if (valid.filter(isStale).length > 1) return contradiction;
+  const reason = before === undefined || before === newest.parent ? 'gap' : 'unconnected';
+  const stale = valid.filter(({ digest }) => digest !== newest.digest && digest !== newest.parent);
+  if (stale.length > 1) return reason;
 
-  const isSeenTwice = valid.filter(({ digest }) => digest === newest.digest).length > 1;
-  return isSeenTwice || before === newest.parent ? null : contradiction;
+  const isSeenTwice = witnesses.filter(({ digest }) => digest === newest.digest).length > 1;
+  return isSeenTwice || before === newest.parent ? null : reason;
 }
 
 /** What is wrong with a copy, or null when it holds the newest. */
