@@ -132,7 +132,7 @@ export function updateStatus(before: Status, fields: StatusUpdate): Status {
 }
 
 /** The first field that is wrong, or null. */
-export function findStatusFault(value: unknown): string | null {
+function findStatusFault(value: unknown): string | null {
   if (!isObject(value)) return 'text';
   for (const [field, isValid] of Object.entries(FIELD_RULES)) if (!isValid(value[field])) return field;
   return null;

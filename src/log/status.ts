@@ -241,7 +241,10 @@ export class StatusFile {
   }
 }
 
-/** Reads and judges the copies, and changes nothing: for `tidemark inspect status` and `verify`. */
+/**
+ * Reads and judges the copies, and changes nothing: for `tidemark inspect status` and `verify`.
+ * @throws TidemarkError TIDEMARK_FILE_MISSING. Damage is a value: see the decision.
+ */
 export async function inspectStatus(fs: FileSystem, dir: string): Promise<StatusInspection> {
   const file = await fs.open(statusPath(dir), 'read');
   try {
