@@ -49,7 +49,12 @@ export async function inspectStatus(dir: string, json: boolean): Promise<number>
   ]);
   print(table(rows));
   print('');
-  print(table([['copy', 'sequence', 'verdict'], ...copies.map((copy) => [copy.copy, copy.sequence, copy.verdict])]));
+  print(
+    table([
+      ['copy', 'sequence', 'verdict'],
+      ...copies.map((copy) => [copy.copy, copy.sequence ?? '-', copy.verdict]),
+    ]),
+  );
   return EXIT_CODES.done;
 }
 
@@ -88,7 +93,11 @@ class JsonListing {
   }
 
   end(segments: readonly SegmentSummary[], findings: readonly LogFinding[]): void {
-    const plain = segments.map(({ header, ...summary }) => ({ ...summary, sequence: header.sequence, id: header.id }));
+    const plain = segments.map(({ header, ...summary }) => ({
+      ...summary,
+      sequence: header.sequence,
+      id: header.id,
+    }));
     print(`],"segments":${JSON.stringify(plain)},"findings":${JSON.stringify(findings)}}`);
   }
 }
@@ -110,9 +119,16 @@ class TextListing {
     print('');
     const head = ['segment', 'sequence', 'first', 'last', 'entries', 'ends at', 'sealed'];
     const rows = segments.map(({ file, header, firstIndex, lastIndex, entries, end, isSealed }) => [
-      file, header.sequence, firstIndex, lastIndex, entries, end, isSealed ? 'yes' : 'no',
+      file,
+      header.sequence,
+      firstIndex,
+      lastIndex,
+      entries,
+      end,
+      isSealed ? 'yes' : 'no',
     ]);
     print(table([head, ...rows]));
-    for (const { kind, file, offset, message } of findings) print(`${kind}: ${file}${offset === null ? '' : `:${offset}`}: ${message}`);
+    for (const { kind, file, offset, message } of findings)
+      print(`${kind}: ${file}${offset === null ? '' : `:${offset}`}: ${message}`);
   }
 }

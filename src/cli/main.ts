@@ -28,7 +28,10 @@ function buildProgram(done: (code: number) => void): Command {
     .version(packageVersion())
     .exitOverride()
     .showHelpAfterError('(tidemark --help shows the verbs and options)')
-    .addHelpText('after', '\nExit codes: 0 done, 1 wrong call, 2 try again, 3 repair, 4 restore from a copy, 5 bug.');
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 wrong call, 2 try again, 3 repair, 4 restore from a copy, 5 bug.',
+    );
   addStart(program, done);
   addInspect(program, done);
   addVerify(program, done);
@@ -44,15 +47,22 @@ function addStart(program: Command, done: (code: number) => void): void {
     .option('--port <number>', 'port of the Redis protocol; 0 takes a free one', parsePort, 6401)
     .option('--segment-bytes <number>', 'size of a log segment; two more are kept in reserve', parseCount)
     .option('--json', 'print one JSON line per event', false)
-    .addHelpText('after', '\nExample:\n  tidemark start --dir ./data --port 6401\n  redis-cli -p 6401 SET greeting hello')
-    .action(async (options: { dir: string; host: string; port: number; segmentBytes?: number; json: boolean }) => {
-      const { start } = await import('./start.ts');
-      done(await start(options));
-    });
+    .addHelpText(
+      'after',
+      '\nExample:\n  tidemark start --dir ./data --port 6401\n  redis-cli -p 6401 SET greeting hello',
+    )
+    .action(
+      async (options: { dir: string; host: string; port: number; segmentBytes?: number; json: boolean }) => {
+        const { start } = await import('./start.ts');
+        done(await start(options));
+      },
+    );
 }
 
 function addInspect(program: Command, done: (code: number) => void): void {
-  const inspect = program.command('inspect').description('show what is on the disk; reads only, needs no running node');
+  const inspect = program
+    .command('inspect')
+    .description('show what is on the disk; reads only, needs no running node');
   inspect
     .command('log <dir>')
     .description('list the entries and segments of the log')
@@ -61,10 +71,12 @@ function addInspect(program: Command, done: (code: number) => void): void {
     .option('--commands', 'print every command of the key-value database', false)
     .option('--json', 'print one JSON document, a line per entry', false)
     .addHelpText('after', '\nExample:\n  tidemark inspect log ./data --first 100 --last 110 --commands')
-    .action(async (dir: string, options: { first: number; last: number; commands: boolean; json: boolean }) => {
-      const { inspectLog } = await import('./inspect.ts');
-      done(await inspectLog(dir, options));
-    });
+    .action(
+      async (dir: string, options: { first: number; last: number; commands: boolean; json: boolean }) => {
+        const { inspectLog } = await import('./inspect.ts');
+        done(await inspectLog(dir, options));
+      },
+    );
   inspect
     .command('status <dir>')
     .description('show the hard state of the node and its copies')

@@ -51,7 +51,8 @@ function announce(options: StartOptions, { host, port }: Announced, recovery: Re
     : `recovered ${commandsReplayed.toLocaleString('en')} commands in ${lastIndex.toLocaleString('en')} entries ` +
       `from ${options.dir} in ${Math.round(tookMs)} ms`;
   print(`tidemark: ${found}`);
-  if (bytesDiscarded > 0) print(`tidemark: discarded ${formatBytes(bytesDiscarded)} of a write nobody was promised`);
+  if (bytesDiscarded > 0)
+    print(`tidemark: discarded ${formatBytes(bytesDiscarded)} of a write nobody was promised`);
   for (const warning of recovery.warnings) print(`tidemark: warning: ${warning}`);
   print(`tidemark: ready; Redis protocol on ${host}:${port}, process ${process.pid}`);
   print('');

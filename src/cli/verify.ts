@@ -53,5 +53,8 @@ function printReport(
     `${isWhole ? 'whole' : 'DAMAGED'}: ${dir}: ${commands} commands in ${entries} entries, ` +
       `${segments} segments, ${formatBytes(bytes)} verified in ${tookMs} ms`,
   );
-  if (!isWhole) print('Copy the directory before anything else; then bring the named files back from a copy or a backup.');
+  if (!isWhole)
+    print(
+      'Copy the directory before anything else; then bring the named files back from a copy or a backup.',
+    );
 }

@@ -53,10 +53,20 @@ export async function readLog(
 ): Promise<void> {
   const survey = await surveyLog(fs, `${dataDir}/log`, status, status);
   for (const name of survey.unknown) {
-    visitor.finding?.({ kind: 'warning', file: `${dataDir}/log/${name}`, offset: null, message: 'not a file of Tidemark' });
+    visitor.finding?.({
+      kind: 'warning',
+      file: `${dataDir}/log/${name}`,
+      offset: null,
+      message: 'not a file of Tidemark',
+    });
   }
   for (const { path, reason } of survey.unreadable) {
-    visitor.finding?.({ kind: 'warning', file: path, offset: null, message: `not part of the log: ${reason}` });
+    visitor.finding?.({
+      kind: 'warning',
+      file: path,
+      offset: null,
+      message: `not part of the log: ${reason}`,
+    });
   }
   for (const segment of survey.sealed) await readSegment(fs, segment, true, visitor);
   try {
@@ -99,7 +109,15 @@ async function readSegment(
       }
       const { header, path, end } = segment;
       const lastIndex = reader.position.previousIndex;
-      visitor.segment?.({ file: path, header, isSealed, end, firstIndex: header.firstIndex, lastIndex, entries });
+      visitor.segment?.({
+        file: path,
+        header,
+        isSealed,
+        end,
+        firstIndex: header.firstIndex,
+        lastIndex,
+        entries,
+      });
       if (step.kind !== 'end' || step.offset < end) {
         const reason = step.kind === 'end' ? 'zeros where a record must be' : step.reason;
         const message = `entry ${lastIndex + 1} cannot be read (${reason}), inside the durable part of the log`;

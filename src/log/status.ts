@@ -254,6 +254,33 @@ export async function inspectStatus(fs: FileSystem, dir: string): Promise<Status
   }
 }
 
+/**
+ * The status as recovery would decide it, for those who only read.
+ * @throws TidemarkError TIDEMARK_STATUS_DAMAGED, TIDEMARK_FORMAT_NEWER; TIDEMARK_FILE_MISSING without a file.
+ */
+export async function readStatus(
+  fs: FileSystem,
+  dir: string,
+): Promise<{ readonly status: Status; readonly sequence: number; readonly copies: readonly CopySummary[] }> {
+  const { copies, decision } = await inspectStatus(fs, dir);
+  if (decision.kind === 'newer') throw statusNewer(statusPath(dir), decision.copy, decision.version);
+  if (decision.kind === 'damaged') throw statusDamaged(statusPath(dir), copies, decision.reason);
+  const { status, sequence } = decision.newest;
+  const summaries = copies.map((decoded, copy) => {
+    const repair = decision.repairs.find((candidate) => candidate.copy === copy);
+    const found = decoded.kind === 'valid' ? decoded.content.sequence : null;
+    return { copy, sequence: found, verdict: repair?.reason ?? 'newest' };
+  });
+  return { status, sequence, copies: summaries };
+}
+
+/** One copy, for people: its number, the sequence it holds, and `newest` or why it would be rewritten. */
+export interface CopySummary {
+  readonly copy: number;
+  readonly sequence: number | null;
+  readonly verdict: string;
+}
+
 const COPIES_IN_ORDER = Array.from({ length: STATUS_COPIES }, (_, copy) => copy);
 const ABSENT: DecodedCopy = { kind: 'invalid', fault: 'absent' };
 

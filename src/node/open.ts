@@ -1,7 +1,6 @@
 /** `open`: from a directory and a machine to a node that serves. */
 
 import { assert } from '../base/assert.ts';
-import { viewOf } from '../base/bytes.ts';
 import { type Chance, systemChance } from '../base/chance.ts';
 import { invalidOption, requireKnownOptions } from '../base/options.ts';
 import { type Clock, systemClock } from '../base/time.ts';
@@ -14,6 +13,7 @@ import { type LogOptions, resolveLogOptions } from '../log/log-options.ts';
 import type { StatusFile } from '../log/status.ts';
 import { LocalOrdering } from '../ordering/local.ts';
 import { type LocalOptions, resolveLocalOptions } from '../ordering/local-options.ts';
+import { KEY_HASH_SEED_BYTES } from '../state/key-hash.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { MemoryFileSystem } from '../storage/memory-file-system.ts';
 import { nodeFileSystem } from '../storage/node-file-system.ts';
@@ -129,7 +129,7 @@ async function openParts(
   const { status, lock, isNew } = directory;
   const { clock, chance } = doors;
   const started = clock.monotonic();
-  const engine = new Engine(machine, viewOf(chance.fill(new Uint8Array(4))).getUint32(0, true));
+  const engine = new Engine(machine, chance.fill(new Uint8Array(KEY_HASH_SEED_BYTES)));
   const ordering = new LocalOrdering({
     engine,
     clock,
