@@ -2,8 +2,8 @@
 /**
  * The `tidemark` command: `npm start`, `npx tidemark …` and the installed package all begin here.
  *
- * In a checkout it sets up first (scripts/setup.mjs). Then the command line runs in this very process, so that
- * the process one sees, signals and kills is the server.
+ * In a checkout it sets up first (scripts/setup.mjs). Then the command line runs in this very process, so
+ * that the process one sees, signals and kills is the server.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -34,9 +34,9 @@ async function start() {
 }
 
 /**
- * Makes ending npm mean the same as ending this process. `kill -9` of npm reaches neither the shell between npm
- * and us nor us; without this the server would live on and hold its port and directory. Ending by SIGKILL is
- * safe: surviving exactly that is what Tidemark is for.
+ * Makes ending npm mean the same as ending this process. `kill -9` of npm reaches neither the shell between
+ * npm and us nor us; without this the server would live on and hold its port and directory. Ending by SIGKILL
+ * is safe: surviving exactly that is what Tidemark is for.
  *
  * `npm start` leaves no shell between (package.json says `exec node …`), and passes signals on. `npx` leaves
  * one, which ends on the SIGTERM that npm passes on, without telling us: then we ask ourselves to stop.

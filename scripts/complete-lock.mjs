@@ -1,7 +1,8 @@
 /**
  * Completes package-lock.json after `npm install`: npm leaves out the packages of other platforms that the
- * registry in use does not carry, and `npm ci` then refuses the lock everywhere. Each missing one gets an entry
- * with the version its parent names; the platform is read off its name, as `npm ci` must know what to skip.
+ * registry in use does not carry, and `npm ci` then refuses the lock everywhere. Each missing one gets an
+ * entry with the version its parent names; the platform is read off its name, as `npm ci` must know what to
+ * skip.
  *
  * Entries made here carry no integrity: they are pinned by version alone until an `npm install` against a
  * registry that has them.

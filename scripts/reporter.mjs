@@ -1,6 +1,6 @@
 /**
- * How `npm test` reports: one line per file, whatever tests say (`t.diagnostic`, such as a seed), every failure
- * when it happens and again at the end, and as the closing lines the summary of Node's test runner.
+ * How `npm test` reports: one line per file, whatever tests say (`t.diagnostic`, such as a seed), every
+ * failure when it happens and again at the end, and as the closing lines the summary of Node's test runner.
  */
 
 import { relative } from 'node:path';

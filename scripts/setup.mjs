@@ -1,7 +1,7 @@
 /**
- * Makes a checkout ready to run: installs what package-lock.json names, and compiles. `npm start`, `npm test` and
- * the other scripts call it first, so that a fresh clone needs no step of its own; with nothing to do it costs
- * a few milliseconds.
+ * Makes a checkout ready to run: installs what package-lock.json names, and compiles. `npm start`, `npm test`
+ * and the other scripts call it first, so that a fresh clone needs no step of its own; with nothing to do it
+ * costs a few milliseconds.
  *
  * Two stamps say what is there: `node_modules/.tidemark-stamp` holds the hash of what was installed, and
  * `dist/.stamp` that of what was compiled. A stamp is removed before its work begins and written after all of
@@ -98,7 +98,7 @@ async function install(say) {
   if (!isOk) {
     throw new SetUpFailure(
       `npm ci failed:\n\n${output}\n\n` +
-        'Nothing was started. Check the network and the registry (npm ping), then run the same command again.',
+        'Check the network and the registry (npm ping), then run the same command again.',
     );
   }
   writeFileSync(INSTALL_STAMP, hash);
@@ -173,7 +173,9 @@ function stampAt(path) {
   return existsSync(path) ? readFileSync(path, 'utf8') : null;
 }
 
-/** Runs a tool to its end. Its process joins the owners of the lock: it may outlive a set-up that is killed. */
+/**
+ * Runs a tool to its end. Its process joins the owners of the lock: it may outlive a set-up that is killed.
+ */
 function run(command, args) {
   return new Promise((resolve) => {
     const env = { ...process.env };

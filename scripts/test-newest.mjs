@@ -1,8 +1,9 @@
 /**
- * `npm run test:newest`: the tests once more, on the newest Node. An npm package brings the program; it lives in
- * npm's own cache and not among the dependencies, where it would take the place of `node` in every script.
+ * `npm run test:newest`: the tests once more, on the newest Node. An npm package brings the program; it lives
+ * in npm's own cache and not among the dependencies, where it would take the place of `node` in every script.
  *
- * The `node` package itself would fetch its program from an install script; the packages per platform hold it.
+ * The `node` package itself would fetch its program from an install script; the packages per platform hold
+ * it.
  */
 
 import { spawnSync } from 'node:child_process';

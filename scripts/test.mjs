@@ -1,6 +1,6 @@
 /**
- * `npm test`: set-up, format, lint, tests. Every part runs even when one before it failed, and the exit code is 0
- * only when all of them passed; only without a set-up there is nothing to go on with.
+ * `npm test`: set-up, format, lint, tests. Every part runs even when one before it failed, and the exit code
+ * is 0 only when all of them passed; only without a set-up there is nothing to go on with.
  *
  *     npm test                       everything
  *     npm test -- log state          the test files whose path contains `log` or `state`

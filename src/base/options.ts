@@ -14,7 +14,9 @@ export function requireOneOf(name: string, value: unknown, allowed: readonly str
   throw invalidOption(name, value, `one of ${allowed.join(', ')}`);
 }
 
-/** Throws TIDEMARK_OPTION_INVALID for a name that no option has: a typing error must not pass as a default. */
+/**
+ * Throws TIDEMARK_OPTION_INVALID for a name that no option has: a typing error must not pass as a default.
+ */
 export function requireKnownOptions(options: object, known: object): void {
   for (const name of Object.keys(options)) {
     if (name in known) continue;

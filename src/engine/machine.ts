@@ -1,8 +1,8 @@
 /**
  * The contract of a machine: deterministic code that turns commands into results and keeps its state in keys.
  *
- * `machine({...})` in typed-machine.ts builds one from tables, commands and queries; `keyvalue/` is one written
- * directly on bytes. Equal commands in equal order must give equal states everywhere: a machine
+ * `machine({...})` in typed-machine.ts builds one from tables, commands and queries; `keyvalue/` is one
+ * written directly on bytes. Equal commands in equal order must give equal states everywhere: a machine
  * never reads a clock, draws a random number or does I/O.
  */
 

@@ -1,8 +1,8 @@
 /**
  * Who decides the order of commands. The server and `submit` see only this, whichever ordering is behind it.
  *
- * Costs are per batch: a command is copied once, into the batch being collected, and answered through its sink;
- * there is no promise or object per command on the way.
+ * Costs are per batch: a command is copied once, into the batch being collected, and answered through its
+ * sink; there is no promise or object per command on the way.
  */
 
 import type { StateReader } from '../state/state.ts';
@@ -30,8 +30,9 @@ export interface Ordering {
    * Takes a command for the batch of this turn of the event loop. `command` is copied before it returns.
    * @returns False when more than `pendingBytesMax` bytes now wait: the caller should stop sending until
    *   `whenDrained` resolves. The command was taken all the same.
-   * @throws TidemarkError TIDEMARK_NOT_OPEN, TIDEMARK_COMMAND_TOO_LARGE, TIDEMARK_BUSY (when the caller went on
-   *   sending to twice the bound), TIDEMARK_DISK_FULL, TIDEMARK_LOG_POISONED. Then the sink is never called.
+   * @throws TidemarkError TIDEMARK_NOT_OPEN, TIDEMARK_COMMAND_TOO_LARGE, TIDEMARK_BUSY (when the caller went
+   *   on sending to twice the bound), TIDEMARK_DISK_FULL, TIDEMARK_LOG_POISONED. Then the sink is never
+   *   called.
    */
   enqueue(command: Uint8Array, sink: CommandSink): boolean;
 

@@ -6,14 +6,14 @@
  * (test/storage.conformance.test.ts).
  *
  * What survives a power cut, and what callers must therefore do:
- *  - Bytes written survive only after `sync` or `syncData` of that file has resolved. Until then any subset of
- *    the written 512-byte sectors may be there, in any order.
+ *  - Bytes written survive only after `sync` or `syncData` of that file has resolved. Until then any subset
+ *    of the written 512-byte sectors may be there, in any order.
  *  - A created, renamed or removed name survives only after `syncDirectory` of its directory has resolved.
  *  - A file that grew has its new size only after `sync`, or a `syncData` that resolved after the growth.
  *
- * Every method that fails throws or rejects with a `TidemarkError` that names the path: TIDEMARK_FILE_MISSING,
- * TIDEMARK_FILE_EXISTS, TIDEMARK_NOT_WRITABLE, TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES, TIDEMARK_LOCKED, or
- * TIDEMARK_IO with the system's own code in its facts.
+ * Every method that fails throws or rejects with a `TidemarkError` that names the path:
+ * TIDEMARK_FILE_MISSING, TIDEMARK_FILE_EXISTS, TIDEMARK_NOT_WRITABLE, TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES,
+ * TIDEMARK_LOCKED, or TIDEMARK_IO with the system's own code in its facts.
  *
  * After a failed `sync` or `syncData` the bytes are in an unknown state for good, and a later sync that
  * succeeds proves nothing: the system may have marked the pages clean (Rebello et al., USENIX ATC'20).
@@ -80,9 +80,9 @@ export interface File {
   readSync(target: Uint8Array, offset: number): number;
 
   /**
-   * Writes all of `source` at `offset`, growing the file if needed; short writes are continued, and interrupted
-   * ones repeated. `source` must not change until it resolves. When it fails, any part may have been written.
-   * Two writes of one file that overlap in time are not ordered; the caller awaits the first.
+   * Writes all of `source` at `offset`, growing the file if needed; short writes are continued, and
+   * interrupted ones repeated. `source` must not change until it resolves. When it fails, any part may have
+   * been written. Two writes of one file that overlap in time are not ordered; the caller awaits the first.
    */
   write(source: Uint8Array, offset: number): Promise<void>;
 
