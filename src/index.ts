@@ -10,5 +10,5 @@ export {
   TidemarkError,
 } from './base/errors.ts';
 export type { Index, Term, Timeline } from './base/positions.ts';
-export { type CommandContext, type Machine, type Query, Rejection } from './engine/machine.ts';
+export { type CommandContext, type Machine, Rejection } from './engine/machine.ts';
 export type { StateReader, StateWriter } from './state/state.ts';

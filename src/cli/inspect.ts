@@ -6,9 +6,11 @@ import { keyValueMachine } from '../keyvalue/machine.ts';
 import { type LogFinding, readLog, type SegmentSummary } from '../log/read-log.ts';
 import type { LogRecord } from '../log/segment-reader.ts';
 import { readStatus } from '../log/status.ts';
-import { nodeFileSystem } from '../storage/node-file-system.ts';
+import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { formatBytes, formatTime, print, table } from './output.ts';
+
+const fs = new NodeFileSystem();
 
 export interface InspectLogOptions {
   readonly json: boolean;
@@ -20,12 +22,12 @@ export interface InspectLogOptions {
 }
 
 export async function inspectLog(dir: string, options: InspectLogOptions): Promise<number> {
-  const { status } = await readStatus(nodeFileSystem, dir);
+  const { status } = await readStatus(fs, dir);
   const segments: SegmentSummary[] = [];
   const findings: LogFinding[] = [];
   const listing = options.json ? new JsonListing() : new TextListing();
   listing.begin();
-  await readLog(nodeFileSystem, dir, status, {
+  await readLog(fs, dir, status, {
     segment: (summary) => segments.push(summary),
     finding: (finding) => findings.push(finding),
     record(record, file) {
@@ -38,7 +40,7 @@ export async function inspectLog(dir: string, options: InspectLogOptions): Promi
 }
 
 export async function inspectStatus(dir: string, json: boolean): Promise<number> {
-  const { status, copies } = await readStatus(nodeFileSystem, dir);
+  const { status, copies } = await readStatus(fs, dir);
   if (json) {
     print(JSON.stringify({ status, copies }));
     return EXIT_CODES.done;

@@ -1,7 +1,8 @@
 /** `tidemark start`: a node with a Redis port, until Ctrl-C. */
 
 import { open } from '../node/open.ts';
-import { listenRedis } from '../server/redis-server.ts';
+import { nodeInfo } from '../server/node-info.ts';
+import { startRedisServer } from '../server/redis-server.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-code.ts';
 import { formatBytes, print, printError } from './output.ts';
 
@@ -18,7 +19,12 @@ export async function start(options: StartOptions): Promise<number> {
   const log = options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes };
   const node = await open({ dir: options.dir, log });
   try {
-    const server = await listenRedis({ node, host: options.host, port: options.port });
+    const server = await startRedisServer({
+      ordering: node.ordering,
+      host: options.host,
+      port: options.port,
+      info: () => nodeInfo(node),
+    });
     announce(options, server, node.recovery);
     onSignals(() => void server.close().then(() => node.close()));
     const failure = await node.whenStopped();

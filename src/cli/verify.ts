@@ -3,13 +3,15 @@
 import { forEachCommand } from '../engine/entry.ts';
 import { type LogFinding, readLog } from '../log/read-log.ts';
 import { readStatus } from '../log/status.ts';
-import { nodeFileSystem } from '../storage/node-file-system.ts';
+import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { formatBytes, print } from './output.ts';
 
+const fs = new NodeFileSystem();
+
 export async function verify(dir: string, json: boolean): Promise<number> {
   const started = performance.now();
-  const { status, copies } = await readStatus(nodeFileSystem, dir);
+  const { status, copies } = await readStatus(fs, dir);
   const findings: LogFinding[] = copies
     .filter((copy) => copy.verdict !== 'newest')
     .map(({ copy, verdict }) => ({
@@ -19,7 +21,7 @@ export async function verify(dir: string, json: boolean): Promise<number> {
       message: `copy ${copy} of the status is ${verdict}; the next start repairs it`,
     }));
   const counted = { segments: 0, entries: 0, commands: 0, bytes: 0 };
-  await readLog(nodeFileSystem, dir, status, {
+  await readLog(fs, dir, status, {
     segment() {
       counted.segments++;
     },

@@ -95,9 +95,9 @@ export class Node<Commands, Queries> {
       this.#parts.ordering.enqueueRead({
         read(state) {
           try {
-            resolve(machine.detach(machine.query(state, name, args)) as never);
+            resolve(machine.detach(machine.query(state, name, args)) as Named<Queries, Name>['result']);
           } catch (error) {
-            reject(error);
+            reject(error as Error);
           }
         },
         fail: reject,

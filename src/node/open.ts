@@ -6,7 +6,11 @@ import { invalidOption, requireKnownOptions } from '../base/options.ts';
 import { type Clock, systemClock } from '../base/time.ts';
 import { Engine } from '../engine/engine.ts';
 import type { CallableMachine, Machine } from '../engine/machine.ts';
-import { type KeyValueCommands, type KeyValueQueries, keyValueMachine } from '../keyvalue/machine.ts';
+import {
+  callableKeyValueMachine,
+  type KeyValueCommands,
+  type KeyValueQueries,
+} from '../keyvalue/callable.ts';
 import { Log } from '../log/log.ts';
 import type { LogStatus } from '../log/log-files.ts';
 import { type LogOptions, resolveLogOptions } from '../log/log-options.ts';
@@ -16,7 +20,7 @@ import { type LocalOptions, resolveLocalOptions } from '../ordering/local-option
 import { KEY_HASH_SEED_BYTES } from '../state/key-hash.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { MemoryFileSystem } from '../storage/memory-file-system.ts';
-import { nodeFileSystem } from '../storage/node-file-system.ts';
+import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { type DataDirectory, openDataDirectory } from './data-directory.ts';
 import { Node, type NodeParts, type NodeRecovery } from './node.ts';
 
@@ -78,7 +82,7 @@ export async function open(
   requireKnownOptions(options, KNOWN_OPTIONS);
   if (typeof options.dir !== 'string' || options.dir === '')
     throw invalidOption('dir', options.dir, 'a path');
-  const machine = options.machine ?? keyValueMachine;
+  const machine = options.machine ?? callableKeyValueMachine;
   const doors = resolveDoors(options);
   const log = resolveLogOptions(options.log ?? {});
   const wiring = new Wiring();
@@ -201,6 +205,6 @@ function logStatus(status: StatusFile): LogStatus {
 }
 
 function resolveDoors(options: OpenOptions): Doors {
-  const fs = options.dir === MEMORY_DIR ? new MemoryFileSystem() : nodeFileSystem;
+  const fs = options.dir === MEMORY_DIR ? new MemoryFileSystem() : new NodeFileSystem();
   return { fs, clock: systemClock, chance: systemChance, ...options.doors };
 }

@@ -1,0 +1,75 @@
+/** The key-value machine for programs: `node.submit('SET', 'greeting', 'hello')`, `node.query('GET', 'greeting')`. */
+
+import { TidemarkError } from '../base/errors.ts';
+import type { CallableMachine } from '../engine/machine.ts';
+import { CommandTable, fitsArity } from './command-table.ts';
+import { KEY_VALUE_COMMANDS } from './commands.ts';
+import { keyValueMachine } from './machine.ts';
+import { unknownCommand, wrongArity } from './refusals.ts';
+import { RequestParser } from './request.ts';
+
+/** A word of a command: text goes as UTF-8, numbers in decimal. */
+export type Word = string | number | Uint8Array;
+
+/** A result: null, a number, text of the machine's own ('OK'), or a stored value as bytes. */
+export type KeyValueResult = null | number | bigint | string | Uint8Array | readonly KeyValueResult[];
+
+export type KeyValueCall = { readonly arguments: readonly Word[]; readonly result: KeyValueResult };
+
+/** Commands that write, by their Redis names: SET, DEL, INCR, … */
+export type KeyValueCommands = Readonly<Record<string, KeyValueCall>>;
+
+/** Commands that only read: GET, EXISTS, MGET, DBSIZE, … */
+export type KeyValueQueries = Readonly<Record<string, KeyValueCall>>;
+
+const table = new CommandTable(KEY_VALUE_COMMANDS);
+
+export const callableKeyValueMachine: CallableMachine<KeyValueCommands, KeyValueQueries> = {
+  ...keyValueMachine,
+  encodeCall(name, args) {
+    if (table.findName(name)?.kind !== 'write') throw unknownCall(name, 'command');
+    return encodeRequest([name, ...args]);
+  },
+  query(state, name, args) {
+    if (table.findName(name)?.kind !== 'read') throw unknownCall(name, 'query');
+    const parser = new RequestParser();
+    parser.parseWhole(encodeRequest([name, ...args]));
+    const found = table.find(parser);
+    if (found?.kind !== 'read') throw unknownCommand(parser);
+    if (!fitsArity(found, parser.count)) throw wrongArity(found.name);
+    return found.run(state, parser);
+  },
+  detach,
+};
+
+/** A request as a client would send it: an array of bulk strings. */
+export function encodeRequest(words: readonly unknown[]): Uint8Array {
+  const parts: Uint8Array[] = [Buffer.from(`*${words.length}\r\n`)];
+  for (const word of words) {
+    const bytes = word instanceof Uint8Array ? word : Buffer.from(textOf(word), 'utf8');
+    parts.push(Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from('\r\n'));
+  }
+  return Buffer.concat(parts);
+}
+
+function textOf(word: unknown): string {
+  if (typeof word === 'string' || typeof word === 'number') return String(word);
+  throw new TidemarkError(
+    'TIDEMARK_VALUE_UNENCODABLE',
+    `a word of a command is text, a number or bytes, not ${typeof word}`,
+    { remedy: 'fix-call' },
+  );
+}
+
+/** Copies what is a view into the state. */
+function detach(result: unknown): unknown {
+  if (result instanceof Uint8Array) return Uint8Array.from(result);
+  return Array.isArray(result) ? result.map(detach) : result;
+}
+
+function unknownCall(name: string, kind: 'command' | 'query'): TidemarkError {
+  return new TidemarkError('TIDEMARK_COMMAND_UNKNOWN', `the key-value machine has no ${kind} ${name}`, {
+    remedy: 'fix-call',
+    facts: { called: name },
+  });
+}

@@ -1,0 +1,35 @@
+/** What a node contributes to INFO. */
+
+import type { NodeRecovery, NodeStats } from '../node/node.ts';
+import type { InfoSections } from './info.ts';
+
+/** A node, as far as INFO needs it. */
+export interface InformedNode {
+  readonly recovery: NodeRecovery;
+  stats(): NodeStats;
+}
+
+export function nodeInfo(node: InformedNode): InfoSections {
+  const stats = node.stats();
+  const { log } = stats;
+  return {
+    memory: { state_bytes: stats.stateBytes },
+    persistence: {
+      loading: 0,
+      tidemark_first_index: stats.firstIndex,
+      tidemark_durable_index: stats.durableIndex,
+      tidemark_applied_index: stats.appliedIndex,
+      tidemark_last_index: stats.lastIndex,
+      tidemark_refusal: stats.refusal ?? 'none',
+      tidemark_log_syncs: log.syncs,
+      tidemark_log_bytes_written: log.bytesWritten,
+      tidemark_log_rotations: log.rotations,
+      tidemark_log_sync_ms_mean: (log.syncs === 0 ? 0 : log.syncMsTotal / log.syncs).toFixed(3),
+      tidemark_log_sync_ms_max: log.syncMsMax.toFixed(3),
+      tidemark_recovered_commands: node.recovery.commandsReplayed,
+      tidemark_recovery_ms: Math.round(node.recovery.tookMs),
+    },
+    stats: { commands_applied: stats.commandsApplied },
+    keyspace: stats.keys === 0 ? {} : { db0: `keys=${stats.keys},expires=0,avg_ttl=0` },
+  };
+}
