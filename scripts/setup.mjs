@@ -96,10 +96,10 @@ async function install(say) {
   const [command, ...args] = npmCommand();
   const { isOk, output } = await run(command, [...args, 'ci', ...flags]);
   if (!isOk) {
-    throw new SetUpFailure(
-      `npm ci failed:\n\n${output}\n\n` +
-        'Check the network and the registry (npm ping), then run the same command again.',
-    );
+    const remedy = output.includes('from lock file')
+      ? 'The lock file is incomplete. After npm install, run: node scripts/complete-lock.mjs'
+      : 'Check the network and the registry (npm ping), then run the same command again.';
+    throw new SetUpFailure(`npm ci failed:\n\n${output}\n\n${remedy}`);
   }
   writeFileSync(INSTALL_STAMP, hash);
 }

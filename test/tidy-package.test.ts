@@ -39,20 +39,6 @@ test('package: types come first in every export', () => {
   deepStrictEqual(wrong, []);
 });
 
-test('package: the lock file knows the packages of every platform', () => {
-  // npm ci refuses the lock otherwise; `node scripts/complete-lock.mjs` adds what npm left out.
-  interface Locked {
-    readonly optionalDependencies?: Readonly<Record<string, string>>;
-  }
-  const { packages } = JSON.parse(textOf('package-lock.json')) as { packages: Record<string, Locked> };
-  const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
-    Object.keys(optionalDependencies).filter(
-      (name) => !(`node_modules/${name}` in packages) && !(`${path}/node_modules/${name}` in packages),
-    ),
-  );
-  deepStrictEqual(missing, []);
-});
-
 test('package: every dependency has its reason in docs/decisions/', () => {
   const reasons = projectFiles(/^docs\/decisions\/.*\.md$/)
     .map(({ text }) => text)
