@@ -62,18 +62,6 @@ const FUNCTION_LINES_MAX = 70;
 /** Functions above the limit, as `path: first line`. May only get shorter. */
 const LONG_FUNCTIONS: readonly string[] = [];
 
-/** Contracts and helpers laid down before what uses them. Take a line out once something imports the file. */
-const AWAITS_ITS_USER: readonly string[] = [
-  'src/base/bytes.ts',
-  'src/base/chance.ts',
-  'src/base/crc32c.ts',
-  'src/base/digest.ts',
-  'src/base/options.ts',
-  'src/base/time.ts',
-  'src/ordering/ordering.ts',
-  'src/storage/file-system.ts',
-];
-
 const sources = projectFiles(/^src\/.*\.ts$/);
 const layered = sources
   .filter(({ path }) => path.split('/').length > 2)
@@ -186,7 +174,7 @@ test('tidy: every file is imported by another', () => {
   const users = (path: string): RegExp => (path.startsWith('src/testing/') ? /./ : /^src\/(?!testing\/)/);
   const wrong = sources
     .map(({ path }) => path)
-    .filter((path) => !isEntryPoint(path) && !AWAITS_ITS_USER.includes(path))
+    .filter((path) => !isEntryPoint(path))
     .filter(
       (path) => !code.some((file) => users(path).test(file.path) && filesImportedBy(file).includes(path)),
     );
