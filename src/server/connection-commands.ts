@@ -1,0 +1,280 @@
+/**
+ * Commands about the connection or the server, answered without the state and without the log.
+ *
+ * Meaning and error texts are those of Redis 7.0; CLIENT SETINFO and NO-TOUCH are those of 7.2, because today's
+ * clients send them. There is no password yet, so AUTH answers as a Redis without one does.
+ */
+
+import { Rejection } from '../engine/machine.ts';
+import { type CommandEntry, fitsArity, type KeyPositions } from '../keyvalue/command-table.ts';
+import { parseInteger } from '../keyvalue/integer.ts';
+import { notAnInteger, syntaxError, unknownSubcommand, wrongArity } from '../keyvalue/refusals.ts';
+import { OK, type ReplyValue, VerbatimText } from '../keyvalue/reply-value.ts';
+import type { Request } from '../keyvalue/request.ts';
+import { commandCount, commandDocs, commandInfo, commandList } from './command-listing.ts';
+import { formatInfo, type InfoSections } from './info.ts';
+import type { Protocol } from './reply.ts';
+
+/** The Redis whose answers this port gives: clients choose by it what they may send. */
+export const REDIS_VERSION = '7.0.15';
+
+export interface ConnectionCommand extends CommandEntry {
+  readonly kind: 'connection';
+  run(session: Session, request: Request): ReplyValue;
+}
+
+/** What a command may know and change of the connection it came by. */
+export interface Session {
+  readonly id: number;
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  readonly ageSeconds: number;
+  readonly server: ServerView;
+  /** Set by CLIENT SETNAME; empty for none. */
+  name: string;
+  libraryName: string;
+  libraryVersion: string;
+  protocol: Protocol;
+  /** Takes no further requests, and closes once all earlier ones are answered. */
+  quit(): void;
+}
+
+/** What a command may know of the server. */
+export interface ServerView {
+  readonly commands: readonly ListedCommand[];
+  /** What CONFIG GET knows. */
+  readonly config: ReadonlyMap<string, string>;
+  readonly sessions: Iterable<Session>;
+  info(): InfoSections;
+}
+
+export interface ListedCommand extends CommandEntry {
+  readonly kind: 'read' | 'write' | 'connection';
+}
+
+type Subcommand = Pick<ConnectionCommand, 'name' | 'arity' | 'run'>;
+
+const NO_KEYS: KeyPositions = { first: 0, last: 0, step: 0 };
+
+/** The one user there is; Redis's name for a client that never said AUTH. */
+const DEFAULT_USER = 'default';
+
+const CLIENT_SUBCOMMANDS: readonly Subcommand[] = [
+  { name: 'getname', arity: 2, run: (session) => (session.name === '' ? null : bulk(session.name)) },
+  { name: 'id', arity: 2, run: (session) => session.id },
+  { name: 'info', arity: 2, run: (session) => new VerbatimText(`${describeSession(session)}\n`) },
+  { name: 'list', arity: 2, run: clientList },
+  { name: 'no-evict', arity: 3, run: onOrOff },
+  { name: 'no-touch', arity: 3, run: onOrOff },
+  { name: 'setinfo', arity: 4, run: clientSetInfo },
+  { name: 'setname', arity: 3, run: clientSetName },
+];
+
+const COMMAND_SUBCOMMANDS: readonly Subcommand[] = [
+  { name: 'count', arity: 2, run: ({ server }) => commandCount(server.commands) },
+  {
+    name: 'docs',
+    arity: -2,
+    run: ({ server }, request) => commandDocs(server.commands, textsFrom(request, 2)),
+  },
+  {
+    name: 'info',
+    arity: -2,
+    run: ({ server }, request) => commandInfo(server.commands, textsFrom(request, 2)),
+  },
+  { name: 'list', arity: 2, run: ({ server }) => commandList(server.commands) },
+];
+
+const CONFIG_SUBCOMMANDS: readonly Subcommand[] = [{ name: 'get', arity: -3, run: configGet }];
+
+export const CONNECTION_COMMANDS: readonly ConnectionCommand[] = [
+  command('auth', -2, 'Authenticate the connection', auth),
+  command('client', -2, 'Look after this connection', (session, request) =>
+    runSubcommand('client', CLIENT_SUBCOMMANDS, session, request),
+  ),
+  command('command', -1, 'Describe the commands', (session, request) =>
+    request.count === 1
+      ? commandInfo(session.server.commands, [])
+      : runSubcommand('command', COMMAND_SUBCOMMANDS, session, request),
+  ),
+  command('config', -2, 'Read the configuration', (session, request) =>
+    runSubcommand('config', CONFIG_SUBCOMMANDS, session, request),
+  ),
+  command('echo', 2, 'Answer with the argument', (_, request) => request.argument(1)),
+  command('hello', -1, 'Choose the protocol', hello),
+  command(
+    'info',
+    -1,
+    'Report on the server',
+    (session, request) => new VerbatimText(formatInfo(session.server.info(), textsFrom(request, 1))),
+  ),
+  command('ping', -1, 'Answer', ping),
+  command('quit', -1, 'Close the connection', quit),
+  command('reset', 1, 'Make the connection as new', reset),
+  command('select', 2, 'Choose the database, of which there is one', select),
+];
+
+function command(
+  name: string,
+  arity: number,
+  summary: string,
+  run: ConnectionCommand['run'],
+): ConnectionCommand {
+  return { kind: 'connection', name, arity, keys: NO_KEYS, summary, run };
+}
+
+function runSubcommand(
+  container: string,
+  subcommands: readonly Subcommand[],
+  session: Session,
+  request: Request,
+): ReplyValue {
+  const found = subcommands.find(({ name }) => request.isWord(1, name));
+  if (found === undefined) throw unknownSubcommand(container, request);
+  const named = { ...found, name: `${container}|${found.name}`, keys: NO_KEYS, summary: '' };
+  if (!fitsArity(named, request.count)) throw wrongArity(named.name);
+  return found.run(session, request);
+}
+
+function auth(_: Session, request: Request): ReplyValue {
+  if (request.count > 3) throw syntaxError();
+  if (request.count === 2) {
+    throw new Rejection(
+      'ERR AUTH <password> called without any password configured for the default user. ' +
+        'Are you sure your configuration is correct?',
+    );
+  }
+  requireDefaultUser(request.text(1));
+  return OK;
+}
+
+function requireDefaultUser(user: string): void {
+  if (user === DEFAULT_USER) return;
+  throw new Rejection('WRONGPASS invalid username-password pair or user is disabled.');
+}
+
+/** HELLO [protocol [AUTH user password] [SETNAME name]]. Nothing changes unless all of it is right. */
+function hello(session: Session, request: Request): ReplyValue {
+  let protocol = session.protocol;
+  if (request.count > 1) protocol = protocolAt(request, 1);
+  let name: string | null = null;
+  for (let at = 2; at < request.count; at++) {
+    if (request.isWord(at, 'auth') && at + 2 < request.count) {
+      requireDefaultUser(request.text(at + 1));
+      at += 2;
+    } else if (request.isWord(at, 'setname') && at + 1 < request.count) {
+      name = clientNameAt(request, at + 1);
+      at += 1;
+    } else {
+      throw new Rejection(`ERR Syntax error in HELLO option '${request.text(at)}'`);
+    }
+  }
+  session.protocol = protocol;
+  if (name !== null) session.name = name;
+  return new Map<ReplyValue, ReplyValue>([
+    [bulk('server'), bulk('redis')],
+    [bulk('version'), bulk(REDIS_VERSION)],
+    [bulk('proto'), protocol],
+    [bulk('id'), session.id],
+    [bulk('mode'), bulk('standalone')],
+    [bulk('role'), bulk('master')],
+    [bulk('modules'), []],
+  ]);
+}
+
+function protocolAt(request: Request, at: number): Protocol {
+  const bytes = request.argument(at);
+  const protocol = parseInteger(bytes, 0, bytes.length);
+  if (protocol === null) throw new Rejection('ERR Protocol version is not an integer or out of range');
+  if (protocol !== 2 && protocol !== 3) throw new Rejection('NOPROTO unsupported protocol version');
+  return protocol;
+}
+
+function ping(_: Session, request: Request): ReplyValue {
+  if (request.count > 2) throw wrongArity('ping');
+  return request.count === 2 ? request.argument(1) : 'PONG';
+}
+
+function quit(session: Session): ReplyValue {
+  session.quit();
+  return OK;
+}
+
+function reset(session: Session): ReplyValue {
+  session.name = '';
+  session.protocol = 2;
+  return 'RESET';
+}
+
+function select(_: Session, request: Request): ReplyValue {
+  const bytes = request.argument(1);
+  const database = parseInteger(bytes, 0, bytes.length);
+  if (database === null) throw notAnInteger();
+  if (database !== 0) throw new Rejection('ERR DB index is out of range');
+  return OK;
+}
+
+function clientSetName(session: Session, request: Request): ReplyValue {
+  session.name = clientNameAt(request, 2);
+  return OK;
+}
+
+function clientNameAt(request: Request, at: number): string {
+  const name = request.text(at);
+  if (isPlainWord(name)) return name;
+  throw new Rejection('ERR Client names cannot contain spaces, newlines or special characters.');
+}
+
+function clientSetInfo(session: Session, request: Request): ReplyValue {
+  const value = request.text(3);
+  const attribute = request.text(2).toLowerCase();
+  if (attribute !== 'lib-name' && attribute !== 'lib-ver') {
+    throw new Rejection(`ERR Unrecognized option '${request.text(2)}'`);
+  }
+  if (!isPlainWord(value)) {
+    throw new Rejection(`ERR ${attribute} cannot contain spaces, newlines or special characters.`);
+  }
+  if (attribute === 'lib-name') session.libraryName = value;
+  else session.libraryVersion = value;
+  return OK;
+}
+
+/** No client is evicted and no key is touched, so either word changes nothing. */
+function onOrOff(_: Session, request: Request): ReplyValue {
+  if (!request.isWord(2, 'on') && !request.isWord(2, 'off')) throw syntaxError();
+  return OK;
+}
+
+function clientList(session: Session): ReplyValue {
+  const lines = Array.from(session.server.sessions, (each) => `${describeSession(each)}\n`);
+  return new VerbatimText(lines.join(''));
+}
+
+function describeSession(session: Session): string {
+  return (
+    `id=${session.id} addr=${session.remoteAddress} laddr=${session.localAddress} name=${session.name} ` +
+    `age=${session.ageSeconds} flags=N db=0 user=${DEFAULT_USER} ` +
+    `lib-name=${session.libraryName} lib-ver=${session.libraryVersion} resp=${session.protocol}`
+  );
+}
+
+/** Each pattern is a whole name or `*`: there are too few parameters for more. */
+function configGet(session: Session, request: Request): ReplyValue {
+  const patterns = textsFrom(request, 2).map((pattern) => pattern.toLowerCase());
+  const isAsked = (name: string) => patterns.includes(name) || patterns.includes('*');
+  const found = [...session.server.config].filter(([name]) => isAsked(name));
+  return new Map<ReplyValue, ReplyValue>(found.map(([name, value]) => [bulk(name), bulk(value)]));
+}
+
+function textsFrom(request: Request, first: number): string[] {
+  return Array.from({ length: Math.max(request.count - first, 0) }, (_, at) => request.text(first + at));
+}
+
+/** Printable ASCII without blanks: anything else would break the lines of CLIENT LIST. */
+function isPlainWord(text: string): boolean {
+  return /^[!-~]*$/.test(text);
+}
+
+function bulk(text: string): Uint8Array {
+  return Buffer.from(text);
+}

@@ -1,0 +1,473 @@
+/**
+ * One client of the Redis port: its bytes in, its replies out, in the order of its requests.
+ *
+ * Writes and reads go to the ordering, which answers them in order; the connection itself is the sink of all of
+ * them, so that no object is made per command. Only what cannot be answered where the ordering stands now, a
+ * read behind a write or a PING behind either, waits in a queue with the number of operations before it.
+ *
+ * Invariants:
+ *  - Replies leave in the order of the requests.
+ *  - `#answered` ≤ `#enqueued`; what waits with `after` = n is answered when `#answered` reaches n.
+ *  - Memory of one client is bounded: see the constants. At a soft bound the client is not read any more, at a
+ *    hard one it is dropped.
+ */
+
+import { assert } from '../base/assert.ts';
+import { copyOf } from '../base/bytes.ts';
+import { isTidemarkError } from '../base/errors.ts';
+import { Rejection } from '../engine/machine.ts';
+import { type CommandTable, fitsArity } from '../keyvalue/command-table.ts';
+import type { KeyValueCommand, ReadCommand } from '../keyvalue/commands.ts';
+import { unknownCommand, wrongArity } from '../keyvalue/refusals.ts';
+import type { ReplyValue } from '../keyvalue/reply-value.ts';
+import { type RequestParser, RequestProgress } from '../keyvalue/request.ts';
+import type { Connection, ConnectionHandler } from '../network/connection.ts';
+import type { CommandSink, Ordering, ReadSink } from '../ordering/ordering.ts';
+import type { StateReader } from '../state/state.ts';
+import type { ConnectionCommand, ServerView, Session } from './connection-commands.ts';
+import { Fifo } from './fifo.ts';
+import { InputBuffer } from './input-buffer.ts';
+import type { Protocol, ReplyBuffer, ReplyBufferPool } from './reply.ts';
+
+/** Replies that a client has not taken, above which no more requests are taken from it. */
+export const OUTPUT_BYTES_PAUSE = 1024 * 1024;
+
+/**
+ * Replies that a client has not taken, above which it is dropped. Only requests already taken can get it here:
+ * at most WAITING_BYTES_MAX of small reads of large values, or a batch of SET … GET.
+ */
+export const OUTPUT_BYTES_MAX = 256 * 1024 * 1024;
+
+/** Requests that wait for earlier ones, above which no more are taken: some two thousand short reads. */
+export const WAITING_BYTES_MAX = 256 * 1024;
+
+/** What one waiting request costs besides its bytes, about. */
+const WAITING_OVERHEAD_BYTES = 96;
+
+/** What a browser sends when a web page makes it talk to this port: Redis drops it too. */
+const BROWSER_WORDS = ['post', 'host:'];
+
+export type PortCommand = KeyValueCommand | ConnectionCommand;
+
+/** What the connections of one server share. */
+export interface ConnectionContext extends ServerView {
+  readonly ordering: Ordering;
+  readonly table: CommandTable<PortCommand>;
+  /** For the input; and another one for requests that waited, since those are answered in between. */
+  readonly parser: RequestParser;
+  readonly waitingParser: RequestParser;
+  readonly buffers: ReplyBufferPool;
+  /** True from an `enqueue` that returned false until the ordering is drained. */
+  readonly isBackedUp: boolean;
+  commandsTaken: number;
+  clientsDropped: number;
+  monotonic(): number;
+  /** The ordering wants no more for now. */
+  backUp(): void;
+  /** Calls `proceed` of the connection when the ordering is drained. */
+  awaitRoom(connection: ClientConnection): void;
+  /** Calls `turnEnded` of the connection when all input of this turn has been answered. */
+  atTurnEnd(connection: ClientConnection): void;
+  /** Accounts for memory of input buffers; false when all clients together hold too much. */
+  holdInput(bytes: number): boolean;
+  forget(connection: ClientConnection): void;
+}
+
+/** An answer that must wait for those before it. `after` counts the operations of this connection before it. */
+type Waiting =
+  | { readonly kind: 'read' | 'local'; readonly after: number; readonly frame: Uint8Array }
+  | { readonly kind: 'refused'; readonly after: number; readonly text: string };
+
+export class ClientConnection implements CommandSink, ReadSink, ConnectionHandler, Session {
+  readonly id: number;
+  name = '';
+  libraryName = '';
+  libraryVersion = '';
+  protocol: Protocol = 2;
+
+  readonly #context: ConnectionContext;
+  readonly #socket: Connection;
+  readonly #openedAtMs: number;
+
+  readonly #input = new InputBuffer();
+  readonly #progress = new RequestProgress();
+  /** Requests are there, or may be, that are not taken for now. */
+  #isStalled = false;
+
+  /** Operations handed to the ordering, and those it has answered. */
+  #enqueued = 0;
+  #answered = 0;
+  readonly #waiting = new Fifo<Waiting>();
+  #waitingBytes = 0;
+  /** True while `enqueueRead` runs: a read that is answered within that call finds its request in the parser. */
+  #isReadingNow = false;
+
+  #output: ReplyBuffer | null = null;
+  /** Bytes that the socket had buffered after the last write. */
+  #bufferedBytes = 0;
+  #isTurnEndDue = false;
+
+  /** No further request is taken; closes when all taken ones are answered. */
+  #isEnding = false;
+  #hasPeerEnded = false;
+  #isClosed = false;
+
+  constructor(id: number, socket: Connection, context: ConnectionContext) {
+    this.id = id;
+    this.#socket = socket;
+    this.#context = context;
+    this.#openedAtMs = context.monotonic();
+  }
+
+  get server(): ServerView {
+    return this.#context;
+  }
+
+  get remoteAddress(): string {
+    return this.#socket.remoteAddress;
+  }
+
+  get localAddress(): string {
+    return this.#socket.localAddress;
+  }
+
+  get ageSeconds(): number {
+    return Math.floor((this.#context.monotonic() - this.#openedAtMs) / 1000);
+  }
+
+  // --- What the network says -------------------------------------------------------------------------------
+
+  data(chunk: Uint8Array): void {
+    if (this.#isEnding) return;
+    if (this.#input.length > 0 || this.#isStalled) {
+      this.#keep(chunk);
+      if (!this.#isStalled) this.#takeFromInput();
+      return;
+    }
+    const next = this.#take(chunk, 0, chunk.length);
+    if (next < chunk.length && !this.#isEnding) this.#keep(chunk.subarray(next));
+  }
+
+  flushed(): void {
+    this.#bufferedBytes = 0;
+    this.proceed();
+  }
+
+  ended(): void {
+    this.#hasPeerEnded = true;
+    if (!this.#isStalled) this.quit();
+  }
+
+  closed(): void {
+    this.#release();
+    this.#context.forget(this);
+  }
+
+  // --- What the server says --------------------------------------------------------------------------------
+
+  quit(): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    this.#dueTurnEnd();
+  }
+
+  /** Closes at once; replies not yet sent are lost. */
+  drop(): void {
+    this.#release();
+    this.#socket.destroy();
+  }
+
+  /** One write for all replies of the turn; then what they made possible. */
+  turnEnded(): void {
+    this.#isTurnEndDue = false;
+    if (this.#isClosed) return;
+    this.#flush();
+    if (!this.#isEnding) this.proceed();
+    else if (this.#enqueued === this.#answered && !this.#isClosed) this.#socket.end();
+  }
+
+  /** Goes on taking requests if a bound had stopped that and no bound does any more. */
+  proceed(): void {
+    if (!this.#isStalled || this.#isEnding) return;
+    if (!this.#mayTake()) {
+      if (this.#context.isBackedUp) this.#context.awaitRoom(this);
+      return;
+    }
+    this.#isStalled = false;
+    this.#takeFromInput();
+    if (this.#isStalled || this.#isEnding) return;
+    if (this.#hasPeerEnded) this.quit();
+    else this.#socket.resume();
+  }
+
+  // --- What the ordering says ------------------------------------------------------------------------------
+
+  settle(result: unknown): void {
+    this.#answered++;
+    if (this.#isClosed) return;
+    this.#reply(result as ReplyValue);
+    if (this.#waiting.length > 0) this.#answerWaiting();
+  }
+
+  fail(error: unknown): void {
+    if (this.#isReadingNow) this.#isReadingNow = false;
+    else if (this.#isReadNext()) this.#shiftWaiting();
+    this.#answered++;
+    this.#refuse(errorText(error));
+    this.#answerWaiting();
+  }
+
+  read(state: StateReader): void {
+    if (this.#isClosed) return;
+    if (this.#isReadingNow) {
+      assert(
+        this.#enqueued === this.#answered + 1,
+        'a read is answered at once only when nothing is in flight',
+      );
+      this.#isReadingNow = false;
+      this.#answered++;
+      this.#answerRead(state, this.#context.parser);
+      return;
+    }
+    assert(this.#isReadNext(), 'reads are answered in their order among the writes');
+    const frame = (this.#shiftWaiting() as Waiting & { kind: 'read' }).frame;
+    assert(this.#context.waitingParser.parseWhole(frame), 'a frame that was parsed once is parsed again');
+    this.#answered++;
+    this.#answerRead(state, this.#context.waitingParser);
+    this.#answerWaiting();
+  }
+
+  // --- Requests --------------------------------------------------------------------------------------------
+
+  #takeFromInput(): void {
+    const input = this.#input;
+    const next = this.#take(input.bytes, input.start, input.end);
+    const allocated = input.allocatedBytes;
+    if (this.#isEnding) input.clear();
+    else input.consume(next - input.start);
+    this.#context.holdInput(input.allocatedBytes - allocated);
+  }
+
+  /** Takes requests until the bytes or a bound end it, and returns the offset it has come to. */
+  #take(bytes: Uint8Array, from: number, to: number): number {
+    const parser = this.#context.parser;
+    let at = from;
+    while (at < to && !this.#isEnding) {
+      if (!this.#mayTake()) {
+        this.#stall();
+        break;
+      }
+      const outcome = parser.parse(bytes, at, to, this.#progress);
+      if (outcome === 'incomplete') break;
+      if (outcome === 'invalid') {
+        this.#refuseInTurn(`ERR Protocol error: ${parser.reason}`);
+        this.quit();
+        break;
+      }
+      at = parser.nextOffset;
+      if (parser.count > 0) this.#dispatch(parser);
+    }
+    return at;
+  }
+
+  #mayTake(): boolean {
+    const unsent = this.#bufferedBytes + (this.#output === null ? 0 : this.#output.length);
+    return unsent < OUTPUT_BYTES_PAUSE && this.#waitingBytes < WAITING_BYTES_MAX && !this.#context.isBackedUp;
+  }
+
+  #stall(): void {
+    this.#isStalled = true;
+    this.#socket.pause();
+    if (this.#context.isBackedUp) this.#context.awaitRoom(this);
+    this.#dueTurnEnd();
+  }
+
+  #dispatch(request: RequestParser): void {
+    this.#context.commandsTaken++;
+    const command = this.#context.table.find(request);
+    if (command === null || command.kind === 'connection' || !fitsArity(command, request.count)) {
+      this.#dispatchLocal(request, command);
+    } else if (command.kind === 'write') {
+      this.#enqueueWrite(request);
+    } else {
+      this.#enqueueRead(request);
+    }
+  }
+
+  #enqueueWrite(request: RequestParser): void {
+    this.#enqueued++; // Before the call: an ordering may answer within it.
+    try {
+      if (!this.#context.ordering.enqueue(request.frame(), this)) this.#context.backUp();
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error;
+      this.#enqueued--;
+      this.#refuseInTurn(errorText(error));
+    }
+  }
+
+  #enqueueRead(request: RequestParser): void {
+    const after = this.#enqueued++;
+    this.#isReadingNow = true;
+    try {
+      this.#context.ordering.enqueueRead(this);
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error;
+      this.#isReadingNow = false;
+      this.#enqueued--;
+      this.#refuseInTurn(errorText(error));
+      return;
+    }
+    if (!this.#isReadingNow) return;
+    this.#isReadingNow = false;
+    this.#wait({ kind: 'read', after, frame: copyOf(request.frame()) }, request.frameBytes);
+  }
+
+  /** A request that needs no ordering: about the connection, or one that is refused for its name or arity. */
+  #dispatchLocal(request: RequestParser, command: PortCommand | null): void {
+    if (command === null && BROWSER_WORDS.some((word) => request.isWord(0, word))) {
+      this.drop();
+    } else if (this.#enqueued === this.#answered) {
+      this.#answerLocal(request);
+    } else {
+      const frame = copyOf(request.frame());
+      this.#wait({ kind: 'local', after: this.#enqueued, frame }, frame.length);
+      if (command !== null && command.name === 'quit') this.quit();
+    }
+  }
+
+  #wait(waiting: Waiting, bytes: number): void {
+    this.#waiting.push(waiting);
+    this.#waitingBytes += bytes + WAITING_OVERHEAD_BYTES;
+  }
+
+  #shiftWaiting(): Waiting {
+    const waiting = this.#waiting.shift();
+    assert(waiting !== undefined, 'something waits');
+    this.#waitingBytes -= bytesOf(waiting) + WAITING_OVERHEAD_BYTES;
+    return waiting;
+  }
+
+  /** Whether the operation that the ordering answers next is a read. */
+  #isReadNext(): boolean {
+    const first = this.#waiting.first;
+    return first !== undefined && first.kind === 'read' && first.after === this.#answered;
+  }
+
+  /** Answers what waited for no more than the answers given so far. */
+  #answerWaiting(): void {
+    for (;;) {
+      const first = this.#waiting.first;
+      if (first === undefined || first.kind === 'read' || first.after !== this.#answered) return;
+      this.#shiftWaiting();
+      if (first.kind === 'refused') {
+        this.#refuse(first.text);
+      } else {
+        assert(this.#context.waitingParser.parseWhole(first.frame), 'a frame is parsed again as it was');
+        this.#answerLocal(this.#context.waitingParser);
+      }
+    }
+  }
+
+  // --- Answers ---------------------------------------------------------------------------------------------
+
+  #answerLocal(request: RequestParser): void {
+    const command = this.#context.table.find(request);
+    if (command === null) return this.#refuse(unknownCommand(request).message);
+    if (!fitsArity(command, request.count)) return this.#refuse(wrongArity(command.name).message);
+    assert(command.kind === 'connection', `${command.name} is answered here`);
+    try {
+      this.#reply(command.run(this, request));
+    } catch (error) {
+      if (!(error instanceof Rejection)) throw error;
+      this.#refuse(error.message);
+    }
+  }
+
+  #answerRead(state: StateReader, request: RequestParser): void {
+    const command = this.#context.table.find(request);
+    assert(command !== null && command.kind === 'read', 'only a read is answered from the state');
+    try {
+      this.#reply((command as ReadCommand).run(state, request));
+    } catch (error) {
+      if (!(error instanceof Rejection) && !isTidemarkError(error)) throw error;
+      this.#refuse(errorText(error));
+    }
+  }
+
+  #reply(value: ReplyValue): void {
+    if (this.#isClosed) return;
+    this.#outputOfTurn().append(value, this.protocol);
+    this.#checkOutput();
+  }
+
+  #refuse(text: string): void {
+    if (this.#isClosed) return;
+    this.#outputOfTurn().appendError(text);
+    this.#checkOutput();
+  }
+
+  /** Refuses behind all answers that are still to come. */
+  #refuseInTurn(text: string): void {
+    if (this.#enqueued === this.#answered) this.#refuse(text);
+    else this.#wait({ kind: 'refused', after: this.#enqueued, text }, text.length);
+  }
+
+  #outputOfTurn(): ReplyBuffer {
+    if (this.#output === null) {
+      this.#output = this.#context.buffers.take();
+      this.#dueTurnEnd();
+    }
+    return this.#output;
+  }
+
+  #checkOutput(): void {
+    const unsent = this.#bufferedBytes + (this.#output?.length ?? 0);
+    if (unsent <= OUTPUT_BYTES_MAX) return;
+    this.#context.clientsDropped++;
+    this.drop();
+  }
+
+  #flush(): void {
+    const output = this.#output;
+    if (output === null) return;
+    this.#output = null;
+    if (this.#socket.write(output.written())) this.#context.buffers.give(output);
+    else this.#bufferedBytes = this.#socket.bufferedBytes;
+  }
+
+  #dueTurnEnd(): void {
+    if (this.#isTurnEndDue) return;
+    this.#isTurnEndDue = true;
+    this.#context.atTurnEnd(this);
+  }
+
+  #keep(chunk: Uint8Array): void {
+    const allocated = this.#input.allocatedBytes;
+    this.#input.append(chunk);
+    if (this.#context.holdInput(this.#input.allocatedBytes - allocated)) return;
+    this.#context.clientsDropped++;
+    this.drop();
+  }
+
+  /** Lets go of all memory; answers that still come are discarded. */
+  #release(): void {
+    this.#isClosed = true;
+    this.#isEnding = true;
+    this.#context.holdInput(-this.#input.allocatedBytes);
+    this.#input.clear();
+    this.#waiting.clear();
+    this.#output = null;
+  }
+}
+
+function bytesOf(waiting: Waiting): number {
+  return waiting.kind === 'refused' ? waiting.text.length : waiting.frame.length;
+}
+
+/** An error as a line of the protocol. A full disk has Redis's own code for it, which clients know. */
+function errorText(error: unknown): string {
+  if (error instanceof Rejection) return error.message;
+  if (isTidemarkError(error, 'TIDEMARK_DISK_FULL')) return `MISCONF ${error.code}: ${error.message}`;
+  if (isTidemarkError(error)) return `ERR ${error.code}: ${error.message}`;
+  return `ERR ${error instanceof Error ? error.message : String(error)}`;
+}

@@ -1,0 +1,224 @@
+/**
+ * The Redis port: RESP2 and RESP3 over a listener, in front of an ordering.
+ *
+ * Writes are ordered and logged, reads see every write that was answered before they were sent, and each client
+ * gets its answers in the order of its requests. Back-pressure goes all the way: when the ordering has enough,
+ * no client is read any more until it is drained.
+ */
+
+import { requireInteger } from '../base/options.ts';
+import { type Clock, systemClock } from '../base/time.ts';
+import { CommandTable } from '../keyvalue/command-table.ts';
+import { KEY_VALUE_COMMANDS } from '../keyvalue/commands.ts';
+import { BULK_BYTES_MAX, RequestParser } from '../keyvalue/request.ts';
+import type { Connection, ConnectionHandler, Listen, Listener } from '../network/connection.ts';
+import { listenTcp } from '../network/tcp.ts';
+import type { Ordering } from '../ordering/ordering.ts';
+import { ClientConnection, type ConnectionContext, type PortCommand } from './connection.ts';
+import { CONNECTION_COMMANDS, REDIS_VERSION } from './connection-commands.ts';
+import { type InfoSections, mergeInfo } from './info.ts';
+import { ReplyBufferPool } from './reply.ts';
+
+export interface RedisServerOptions {
+  readonly ordering: Ordering;
+  /** @default '127.0.0.1' */
+  readonly host?: string;
+  /** 0 lets the operating system choose. */
+  readonly port: number;
+  /** More clients than this are turned away. @default 10000 */
+  readonly connectionsMax?: number;
+  /** What INFO says besides the server's own numbers: section to lines. Its lines have the last word. */
+  readonly info?: () => InfoSections;
+  readonly clock?: Clock;
+  readonly listen?: Listen;
+}
+
+/** As Redis's maxclients. */
+export const CONNECTIONS_MAX_DEFAULT = 10_000;
+
+/** Unfinished requests of all clients together: above it the client that wants more is dropped. */
+export const INPUT_BYTES_MAX = 1024 * 1024 * 1024;
+
+/** How long `close` waits for clients to take their last replies. */
+export const CLOSE_WAIT_MS = 5_000;
+
+const TOO_MANY_CLIENTS = Buffer.from('-ERR max number of clients reached\r\n');
+
+/** Listens, and resolves when clients can connect. See {@link RedisServerOptions}. */
+export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
+  requireInteger('port', options.port, 0, 65_535);
+  requireInteger('connectionsMax', options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT, 1, 1_000_000);
+  const server = new RedisServer(options);
+  const listen = options.listen ?? listenTcp;
+  const listener = await listen({
+    host: options.host ?? '127.0.0.1',
+    port: options.port,
+    onConnection: (connection) => server.accept(connection),
+    onAcceptFailed: () => server.acceptFailed(),
+  });
+  server.listening(listener);
+  return server;
+}
+
+export class RedisServer implements ConnectionContext {
+  readonly ordering: Ordering;
+  readonly table = new CommandTable<PortCommand>([...KEY_VALUE_COMMANDS, ...CONNECTION_COMMANDS]);
+  readonly parser = new RequestParser();
+  readonly waitingParser = new RequestParser();
+  readonly buffers = new ReplyBufferPool();
+  readonly config: ReadonlyMap<string, string>;
+  commandsTaken = 0;
+  clientsDropped = 0;
+
+  readonly #options: RedisServerOptions;
+  readonly #clock: Clock;
+  readonly #connectionsMax: number;
+  readonly #connections = new Set<ClientConnection>();
+  #listener: Listener | null = null;
+  #isBackedUp = false;
+  /** Clients with requests at hand that wait until the ordering is drained. */
+  #stalled = new Set<ClientConnection>();
+  #turn: ClientConnection[] = [];
+  #inputBytes = 0;
+  #connectionsAccepted = 0;
+  #connectionsRejected = 0;
+  #isClosing = false;
+
+  constructor(options: RedisServerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#connectionsMax = options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT;
+    this.ordering = options.ordering;
+    this.config = new Map([
+      ['appendfsync', 'always'],
+      ['appendonly', 'yes'],
+      ['databases', '1'],
+      ['maxclients', String(this.#connectionsMax)],
+      ['maxmemory', '0'],
+      ['proto-max-bulk-len', String(BULK_BYTES_MAX)],
+      ['save', ''],
+      ['timeout', '0'],
+    ]);
+  }
+
+  get host(): string {
+    return this.#listener?.host ?? '';
+  }
+
+  get port(): number {
+    return this.#listener?.port ?? 0;
+  }
+
+  get commands(): readonly PortCommand[] {
+    return this.table.entries;
+  }
+
+  get sessions(): Iterable<ClientConnection> {
+    return this.#connections;
+  }
+
+  get isBackedUp(): boolean {
+    return this.#isBackedUp;
+  }
+
+  info(): InfoSections {
+    const own: InfoSections = {
+      server: { redis_version: REDIS_VERSION, redis_mode: 'standalone', tcp_port: this.port },
+      clients: { connected_clients: this.#connections.size, maxclients: this.#connectionsMax },
+      memory: {},
+      persistence: { loading: 0 },
+      stats: {
+        total_connections_received: this.#connectionsAccepted,
+        total_commands_processed: this.commandsTaken,
+        rejected_connections: this.#connectionsRejected,
+        clients_dropped: this.clientsDropped,
+        client_input_bytes: this.#inputBytes,
+      },
+      replication: { role: 'master', connected_slaves: 0 },
+    };
+    return mergeInfo(own, this.#options.info?.() ?? {});
+  }
+
+  /**
+   * Takes no more connections and no more requests, answers what was taken, and closes. Clients that do not take
+   * their replies within CLOSE_WAIT_MS are dropped.
+   */
+  async close(): Promise<void> {
+    const listener = this.#listener;
+    if (listener === null || this.#isClosing) return;
+    this.#isClosing = true;
+    const closed = listener.close();
+    for (const connection of this.#connections) connection.quit();
+    const deadline = this.#clock.after(CLOSE_WAIT_MS, () => {
+      for (const connection of this.#connections) connection.drop();
+    });
+    await closed;
+    deadline.cancel();
+  }
+
+  listening(listener: Listener): void {
+    this.#listener = listener;
+  }
+
+  accept(socket: Connection): ConnectionHandler {
+    this.#connectionsAccepted++;
+    const connection = new ClientConnection(this.#connectionsAccepted, socket, this);
+    if (this.#connections.size >= this.#connectionsMax || this.#isClosing) {
+      this.#connectionsRejected++;
+      socket.write(TOO_MANY_CLIENTS);
+      connection.quit();
+      return connection;
+    }
+    this.#connections.add(connection);
+    return connection;
+  }
+
+  acceptFailed(): void {
+    this.#connectionsRejected++;
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic();
+  }
+
+  backUp(): void {
+    if (this.#isBackedUp) return;
+    this.#isBackedUp = true;
+    const goOn = () => this.#drained();
+    // It rejects when the node stops. Clients then learn the reason from the next `enqueue`.
+    this.ordering.whenDrained().then(goOn, goOn);
+  }
+
+  awaitRoom(connection: ClientConnection): void {
+    this.#stalled.add(connection);
+  }
+
+  atTurnEnd(connection: ClientConnection): void {
+    if (this.#turn.length === 0) queueMicrotask(this.#endTurn);
+    this.#turn.push(connection);
+  }
+
+  holdInput(bytes: number): boolean {
+    this.#inputBytes += bytes;
+    return this.#inputBytes <= INPUT_BYTES_MAX;
+  }
+
+  forget(connection: ClientConnection): void {
+    this.#connections.delete(connection);
+    this.#stalled.delete(connection);
+  }
+
+  #drained(): void {
+    this.#isBackedUp = false;
+    const stalled = this.#stalled;
+    this.#stalled = new Set();
+    // Should the ordering fill up again on the way, the others register anew.
+    for (const connection of stalled) connection.proceed();
+  }
+
+  /** The list may grow on the way: a reply that has left can make room for the next request. */
+  readonly #endTurn = (): void => {
+    for (let at = 0; at < this.#turn.length; at++) this.#turn[at]!.turnEnded();
+    this.#turn = [];
+  };
+}
