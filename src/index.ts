@@ -1,6 +1,7 @@
 /** The public surface of `tidemark`. */
 
 export { InvariantViolation } from './base/assert.ts';
+export type { Chance } from './base/chance.ts';
 export {
   ERROR_CODES,
   type ErrorCode,
@@ -10,5 +11,31 @@ export {
   TidemarkError,
 } from './base/errors.ts';
 export type { Index, Term, Timeline } from './base/positions.ts';
-export { type CommandContext, type Machine, Rejection } from './engine/machine.ts';
+export type { Clock, Timer } from './base/time.ts';
+export {
+  type Call,
+  type CallableMachine,
+  type CommandContext,
+  type Machine,
+  Rejection,
+} from './engine/machine.ts';
+export { type ReadTable, type Table, type TableDefinition, table } from './engine/table.ts';
+export { type MachineDefinition, machine } from './engine/typed-machine.ts';
+export type { KeyValueCommands, KeyValueQueries, KeyValueResult, Word } from './keyvalue/callable.ts';
+export type { LogOptions } from './log/log-options.ts';
+export type { RecoveryReport } from './log/recover.ts';
+export type { Node, NodeRecovery, NodeStats } from './node/node.ts';
+export {
+  type Doors,
+  local,
+  type OpenOptions,
+  type OrderingChoice,
+  open,
+  type RecoveryProgress,
+} from './node/open.ts';
+export type { LocalOptions } from './ordering/local-options.ts';
+export type { CommandSink, Ordering, ReadSink } from './ordering/ordering.ts';
+export type { InfoSections } from './server/info.ts';
+export { type RedisServer, type RedisServerOptions, startRedisServer } from './server/redis-server.ts';
 export type { StateReader, StateWriter } from './state/state.ts';
+export type { File, FileLock, FileStat, FileSystem, OpenMode } from './storage/file-system.ts';

@@ -1,6 +1,7 @@
 /**
- * The key-value machine (src/keyvalue/). Goal: every command answers as Redis 7.0 does. Method: a table of command
- * lines with their replies, run on the machine and, where a redis-server is installed, on that as well.
+ * The key-value machine (src/keyvalue/). Goal: every command answers as Redis 7.0 does. Method: a table of
+ * command lines with their replies, run on the machine and, where a redis-server is installed, on that as
+ * well.
  */
 import { deepStrictEqual, ok, strictEqual, throws } from 'node:assert';
 import { test } from 'node:test';
@@ -261,7 +262,7 @@ for (const { words, want } of [
   { words: ['SET', 'k y', ''], want: 'SET "k y" ""' },
   { words: ['SET', 'a', Buffer.from([0, 10, 34, 92, 200])], want: String.raw`SET a "\x00\n\"\\\xc8"` },
   { words: ['SET', 'a', 'x'.repeat(1000)], want: `SET a ${'x'.repeat(64)}… (1000 bytes)` },
-  { words: ['DEL', ...'abcdefghijklmnopqr'], want: 'DEL a b c d e f g h i j k l m n o … (3 more)' },
+  { words: ['DEL', ...'abcdefghijklmnopqr'.split('')], want: 'DEL a b c d e f g h i j k l m n o … (3 more)' },
 ]) {
   test(`keyvalue: describe ${want.slice(0, 40)}`, () => {
     strictEqual(keyValueMachine.describe(encodeRequest(words)), want);

@@ -1,4 +1,7 @@
-/** Replies as bytes (src/server/reply.ts). Goal: every kind of value in both protocols. Method: table, then seeded. */
+/**
+ * Replies as bytes (src/server/reply.ts). Goal: every kind of value in both protocols. Method: table, then
+ * seeded.
+ */
 import { strictEqual, throws } from 'node:assert';
 import { test } from 'node:test';
 import { type ReplyValue, VerbatimText } from '../src/keyvalue/reply-value.ts';

@@ -1,6 +1,7 @@
 /**
- * Request framing (src/keyvalue/request.ts). Goal: the same requests whatever the chunks, every malformed input
- * an outcome and never a crash, no memory on the word of a length. Method: every split point, tables, seeded fuzz.
+ * Request framing (src/keyvalue/request.ts). Goal: the same requests whatever the chunks, every malformed
+ * input an outcome and never a crash, no memory on the word of a length. Method: every split point, tables,
+ * seeded fuzz.
  */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
@@ -19,7 +20,9 @@ import { SeededRandom } from '../src/testing/seeded-random.ts';
 /** What a stream amounts to: its requests, then why it ended. */
 type Parsed = { readonly requests: string[][]; readonly end: string };
 
-/** Feeds a stream in chunks that end at `cuts`, as a server would: unfinished bytes are kept and continued. */
+/**
+ * Feeds a stream in chunks that end at `cuts`, as a server would: unfinished bytes are kept and continued.
+ */
 function parseInChunks(parser: RequestParser, stream: Uint8Array, cuts: readonly number[]): Parsed {
   const requests: string[][] = [];
   const progress = new RequestProgress();

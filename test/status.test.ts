@@ -1,7 +1,8 @@
 /**
- * The status file (src/log/status.ts). Goal: what was persisted is there after any crash and any one fault, and
- * nothing is overwritten without need or proof. Method: every image that a power cut may leave at every I/O
- * call, three deep, alone and with one more copy spoiled; damage of every part of the file; failures injected.
+ * The status file (src/log/status.ts). Goal: what was persisted is there after any crash and any one fault,
+ * and nothing is overwritten without need or proof. Method: every image that a power cut may leave at every
+ * I/O call, three deep, alone and with one more copy spoiled; damage of every part of the file; failures
+ * injected.
  */
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from 'node:assert';
 import { test } from 'node:test';
@@ -85,7 +86,7 @@ const OVERWRITE = COPIES.flatMap((copy) => [
   'syncData status',
 ]);
 
-test('status A2: a new file is written and synced under another name, renamed, and its name synced', async () => {
+test('status A2: a new file is synced under another name, renamed, and its name synced', async () => {
   const disk = new CrashDisk();
   const file = await StatusFile.create(disk, 'data', status, unexpected);
   deepStrictEqual(disk.trace, [
@@ -298,7 +299,7 @@ for (const [name, spoil] of Object.entries(SPOILED)) {
   });
 }
 
-test('status E2: any two copies spoiled in any way give the right content, or stop and change nothing', async () => {
+test('status E2: any two copies spoiled give the right content, or stop and change nothing', async () => {
   const outcomes: Record<string, number> = {};
   for (const first of COPIES) {
     for (const second of COPIES.slice(first + 1)) {
@@ -468,7 +469,7 @@ test('status A2, B9: a crash at any I/O call of create leaves no status, or a wh
   t.diagnostic(`${crashes.starts} states`);
 });
 
-test('status A2: a start makes the name durable that a crash in create may have left in the cache', async () => {
+test('status A2: a start makes the name durable that a crash may have left in the cache', async () => {
   const disk = new CrashDisk();
   disk.onCall = (call) => {
     if (call === 'syncDirectory') throw failure('TIDEMARK_IO', 'data');
@@ -490,14 +491,14 @@ async function persistImages(): Promise<DiskImage[]> {
   });
 }
 
-test('status E1, B9: a crash at any I/O call of persist, and of the starts after it, three deep', async (t) => {
+test('status E1, B9: a crash at any I/O call of persist and of starts, three deep', async (t) => {
   const crashes = new Crashes();
   for (const image of await persistImages()) await crashes.start(image, [3, 4], 4);
   await crashes.start(new Map([['status', fileOf(4)]]), [4], 3);
   t.diagnostic(`${crashes.starts} states`);
 });
 
-test('status E1: a crash at any I/O call of persist and of the start after it, and one copy spoiled', async (t) => {
+test('status E1: a crash at any I/O call of persist and of a start, and one copy spoiled', async (t) => {
   const STRIDE = process.env['SOAK'] === '1' ? 1 : 48;
   const crashes = new Crashes();
   const images = await persistImages();

@@ -6,6 +6,9 @@ import { startRedisServer } from '../server/redis-server.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-code.ts';
 import { formatBytes, print, printError } from './output.ts';
 
+/** Signals closer together than this are one. */
+const SAME_SIGNAL_MS = 500;
+
 export interface StartOptions {
   readonly dir: string;
   readonly host: string;
@@ -54,8 +57,8 @@ function announce(options: StartOptions, { host, port }: Announced, recovery: Re
   const { isNew, lastIndex, commandsReplayed, tookMs, bytesDiscarded } = recovery;
   const found = isNew
     ? `made ${options.dir}`
-    : `recovered ${commandsReplayed.toLocaleString('en')} commands in ${lastIndex.toLocaleString('en')} entries ` +
-      `from ${options.dir} in ${Math.round(tookMs)} ms`;
+    : `recovered ${commandsReplayed.toLocaleString('en')} commands in ` +
+      `${lastIndex.toLocaleString('en')} entries from ${options.dir} in ${Math.round(tookMs)} ms`;
   print(`tidemark: ${found}`);
   if (bytesDiscarded > 0)
     print(`tidemark: discarded ${formatBytes(bytesDiscarded)} of a write nobody was promised`);
@@ -68,14 +71,20 @@ function announce(options: StartOptions, { host, port }: Announced, recovery: Re
   print('');
 }
 
-/** The first signal stops cleanly; the second, for the impatient, at once: that is as safe. */
+/**
+ * The first signal stops cleanly; another, for the impatient, at once: that is as safe. Ctrl-C under npm
+ * comes twice, from the terminal and from npm: what follows at once is the same signal.
+ */
 function onSignals(stop: () => void): void {
-  let count = 0;
+  let firstAt: number | null = null;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      count++;
-      if (count === 1) stop();
-      else process.exit(EXIT_CODES.retry);
+      if (firstAt === null) {
+        firstAt = performance.now();
+        stop();
+      } else if (performance.now() - firstAt > SAME_SIGNAL_MS) {
+        process.exit(EXIT_CODES.retry);
+      }
     });
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Codec of what users hand in: arguments of commands and values of tables, as MessagePack.
  *
- * Deterministic for equal values built the same way: no shared structures, no floats of 32 bits, keys of objects
- * in their own order. Not for results of queries, which never leave the process as bytes.
+ * Deterministic for equal values built the same way: no shared structures, no floats of 32 bits, keys of
+ * objects in their own order. Not for results of queries, which never leave the process as bytes.
  */
 
 import { Packr } from 'msgpackr';

@@ -11,7 +11,10 @@ export interface TableDefinition<Value> {
   readonly value?: Value;
 }
 
-/** Declares a table of values of type `Value`: anything MessagePack holds (numbers, strings, arrays, objects, bytes, dates). */
+/**
+ * Declares a table of values of type `Value`: anything MessagePack holds (numbers, strings, arrays, objects,
+ * bytes, dates).
+ */
 export function table<Value>(): TableDefinition<Value> {
   return { kind: 'table' };
 }
@@ -25,7 +28,9 @@ export interface ReadTable<Value> {
 
 /** A table as a command sees it. */
 export interface Table<Value> extends ReadTable<Value> {
-  /** @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE, also above 64 KiB for the key or 16 MiB for the value. */
+  /**
+   * @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE, also above 64 KiB for the key or 16 MiB for the value.
+   */
   set(key: string, value: Value): void;
   /** Returns whether the key was there. */
   delete(key: string): boolean;
@@ -51,7 +56,9 @@ export function openReadTable<Value>(state: StateReader, name: string): ReadTabl
   };
 }
 
-/** @throws TidemarkError TIDEMARK_OPTION_INVALID for a name that is no identifier of at most 64 characters. */
+/**
+ * @throws TidemarkError TIDEMARK_OPTION_INVALID for a name that is no identifier of at most 64 characters.
+ */
 export function requireTableName(name: string): void {
   if (/^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(name)) return;
   throw new TidemarkError('TIDEMARK_OPTION_INVALID', `a table's name is a short identifier, not ${name}`, {

@@ -1,5 +1,6 @@
 /**
- * `machine({...})`: a machine from tables, commands and queries, with every name, argument and result inferred.
+ * `machine({...})`: a machine from tables, commands and queries, with every name, argument and result
+ * inferred.
  */
 
 import { TidemarkError } from '../base/errors.ts';

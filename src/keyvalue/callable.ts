@@ -1,4 +1,7 @@
-/** The key-value machine for programs: `node.submit('SET', 'greeting', 'hello')`, `node.query('GET', 'greeting')`. */
+/**
+ * The key-value machine for programs: `node.submit('SET', 'greeting', 'hello')`, `node.query('GET',
+ * 'greeting')`.
+ */
 
 import { TidemarkError } from '../base/errors.ts';
 import type { CallableMachine } from '../engine/machine.ts';

@@ -80,7 +80,9 @@ export interface Request {
   text(at: number): string;
 }
 
-/** Parses requests one at a time into itself. One object serves many streams: between calls it keeps nothing. */
+/**
+ * Parses requests one at a time into itself. One object serves many streams: between calls it keeps nothing.
+ */
 export class RequestParser implements Request {
   /** The memory that holds the frame: the input, or memory of its own when the request came inline. */
   bytes: Uint8Array = NO_BYTES;

@@ -6,8 +6,8 @@ import { type ErrorFacts, TidemarkError } from '../base/errors.ts';
 export function damagedLog(what: string, facts: ErrorFacts): TidemarkError {
   return new TidemarkError(
     'TIDEMARK_LOG_DAMAGED',
-    `${what}. Nothing was changed. Copy the data directory before anything else; then bring the missing files ` +
-      'back from a copy or a backup that covers these entries',
+    `${what}. Nothing was changed. Copy the data directory before anything else; then bring the ` +
+      'missing files back from a copy or a backup that covers these entries',
     { remedy: 'restore', facts },
   );
 }

@@ -6,8 +6,8 @@
  *
  * Invariants:
  *  - `onDurable(index)` is called only after the sync that covers the entry at `index` has succeeded.
- *  - One batch is in flight at a time, and everything before it is durable: `syncedTo` of its records is where
- *    it starts.
+ *  - One batch is in flight at a time, and everything before it is durable: `syncedTo` of its records is
+ *    where it starts.
  *  - The sequence of a segment is in the status before a batch is written into it, so that a missing tail
  *    is noticed.
  *  - A write or sync that failed poisons the log for good: nothing is retried, nothing more is acknowledged
@@ -157,8 +157,8 @@ export class Log {
 
   /**
    * Appends an entry; it is written with the next `flush`, or after the batch in flight. `body` is copied.
-   * @throws TidemarkError TIDEMARK_LOG_POISONED; TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES while the reserve of
-   *   space is short.
+   * @throws TidemarkError TIDEMARK_LOG_POISONED; TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES while the reserve
+   *   of space is short.
    */
   append(term: Term, time: number, body: Uint8Array): Index {
     assert(!this.#isClosing, 'nothing is appended to a log that closes');
@@ -226,8 +226,8 @@ export class Log {
     if (this.#poison !== null) return;
     this.#poison = new TidemarkError(
       'TIDEMARK_LOG_POISONED',
-      `the log stopped: ${cause instanceof Error ? cause.message : String(cause)}. What was in flight is unknown ` +
-        'until restart; check the disk, then start again',
+      `the log stopped: ${cause instanceof Error ? cause.message : String(cause)}. What was in flight is ` +
+        'unknown until restart; check the disk, then start again',
       { remedy: 'repair', cause, facts: cause instanceof TidemarkError ? cause.facts : {} },
     );
     this.#collecting.clear();

@@ -1,6 +1,7 @@
 /**
- * Reads the log of a data directory from outside: for `inspect` and `verify`. Takes no lock and changes nothing,
- * so it also works beside a running node; what that node is writing just then shows as an unfinished write.
+ * Reads the log of a data directory from outside: for `inspect` and `verify`. Takes no lock and changes
+ * nothing, so it also works beside a running node; what that node is writing just then shows as an unfinished
+ * write.
  */
 
 import { TidemarkError } from '../base/errors.ts';
@@ -74,7 +75,7 @@ export async function readLog(
     const end = tail.suffix.at(-1)?.endOffset ?? tail.proven.offset;
     const lastIndex = await readSegment(fs, { ...survey.tail, end }, false, visitor);
     if (lastIndex < status.commitIndex) {
-      const message = `the status says that entry ${status.commitIndex} was committed, the log ends at ${lastIndex}`;
+      const message = `entry ${status.commitIndex} was committed, but the log ends at ${lastIndex}`;
       visitor.finding?.({ kind: 'damage', file: survey.tail.path, offset: end, message });
     }
     if (tail.torn === null) return;
@@ -120,7 +121,7 @@ async function readSegment(
       });
       if (step.kind !== 'end' || step.offset < end) {
         const reason = step.kind === 'end' ? 'zeros where a record must be' : step.reason;
-        const message = `entry ${lastIndex + 1} cannot be read (${reason}), inside the durable part of the log`;
+        const message = `entry ${lastIndex + 1} cannot be read (${reason}), inside the durable part`;
         visitor.finding?.({ kind: 'damage', file: path, offset: step.offset, message });
       }
       return lastIndex;

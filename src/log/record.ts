@@ -15,13 +15,14 @@
  *
  * Invariants:
  *  - `previous` is the headerCrc of the record before, across segments: a record proves its whole past.
- *  - Everything before byte `syncedTo` of the segment was durable when the record was written. A record beyond
- *    a damaged one therefore tells whether the damage can come from a crash (log/recover.ts).
+ *  - Everything before byte `syncedTo` of the segment was durable when the record was written. A record
+ *    beyond a damaged one therefore tells whether the damage can come from a crash (log/recover.ts).
  *  - One write to the disk is one batch. It starts on a block of its own, so that a write in flight never
  *    touches a block with durable bytes, and its last record has the flag `batchEnd`.
  *  - Padding is zero, and is checked.
  *
- * Pure: no I/O, no clock. Sources: LevelDB log_format.md; Alagappan et al., "Protocol-Aware Recovery", FAST'18.
+ * Pure: no I/O, no clock. Sources: LevelDB log_format.md; Alagappan et al., "Protocol-Aware Recovery",
+ * FAST'18.
  */
 
 import { assert } from '../base/assert.ts';
@@ -120,7 +121,10 @@ export function encodeHeader(
   return headerCrc;
 }
 
-/** Decodes and checks the header at `offset`. Never throws on bad bytes: each way they can be wrong is a value. */
+/**
+ * Decodes and checks the header at `offset`. Never throws on bad bytes: each way they can be wrong is a
+ * value.
+ */
 export function decodeHeader(bytes: Uint8Array, offset: number, seed: number): DecodedHeader {
   assert(offset >= 0 && offset <= bytes.length, `offset ${offset} outside ${bytes.length} bytes`);
   if (bytes.length - offset < RECORD_HEADER_BYTES) return { kind: 'invalid', reason: 'short' };

@@ -1,8 +1,8 @@
 /**
  * Reads one segment record by record, verifying everything: checksums, chain, order, padding.
  *
- * Every read of the log goes through here: recovery, replay, replication, backup, `verify`. A record that does
- * not follow from the one before is never handed out.
+ * Every read of the log goes through here: recovery, replay, replication, backup, `verify`. A record that
+ * does not follow from the one before is never handed out.
  */
 
 import { assert } from '../base/assert.ts';

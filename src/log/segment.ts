@@ -19,7 +19,8 @@
  *          ---+--------------+----------+----------+-----+------------------+
  *
  * Invariants:
- *  - A file has its final name only after header and copied records are durable (written aside, synced, renamed).
+ *  - A file has its final name only after header and copied records are durable (written aside, synced,
+ * renamed).
  *  - `sequence` grows with every segment created, so that after a crash in the middle of a truncation the
  *    newest decides.
  *  - Records up to `provenTo` were durable before the file had its name.

@@ -3,7 +3,8 @@
  * (a sync then writes no metadata) and so that a full disk is met before the log has to write.
  *
  * The reserve is also the ballast: with fewer than SPARES_WANTED spares and no space to make more, the log
- * refuses new commands while it can still start, close and truncate. It resumes by itself when there is space.
+ * refuses new commands while it can still start, close and truncate. It resumes by itself when there is
+ * space.
  */
 
 import { isZero } from '../base/bytes.ts';
@@ -56,7 +57,9 @@ export class Spares {
     return this.#shortage;
   }
 
-  /** Takes over the spares that an earlier run left, after checking that they are zero and of the right size. */
+  /**
+   * Takes over the spares that an earlier run left, after checking that they are zero and of the right size.
+   */
   async adopt(names: readonly string[]): Promise<void> {
     const { fs, dir } = this.#config;
     for (const name of names) {

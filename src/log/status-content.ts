@@ -39,7 +39,9 @@ export interface Status {
   readonly commitIndex: Index;
   /** First valid index of the log, from 1. Never goes back. */
   readonly firstIndex: Index;
-  /** Sequence number of the newest segment that may hold acknowledged entries; 0 for none. Never goes back. */
+  /**
+   * Sequence number of the newest segment that may hold acknowledged entries; 0 for none. Never goes back.
+   */
   readonly segmentSequence: number;
   /** 1 to {@link MEMBERS_MAX} members, by ascending id. */
   readonly membership: readonly Member[];

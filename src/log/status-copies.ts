@@ -14,13 +14,14 @@
  *                                       |<------ content digest ------------>|
  *             |<------------------------------- digest -------------------------------->|
  *
- * Integers are little-endian. Both digests are SHA-256. `parent` is the content digest of the sequence before,
- * zeros for sequence 1. Magic, version and digest keep their places in every later version.
+ * Integers are little-endian. Both digests are SHA-256. `parent` is the content digest of the sequence
+ * before, zeros for sequence 1. Magic, version and digest keep their places in every later version.
  *
  * ## What a crash can leave
  *
  * Write O for the content that all four copies held, N for the one that a persist was writing, X for a slot
- * that fails its checks. Copies are written 0 to 3, each durable before the next is touched, so a crash leaves
+ * that fails its checks. Copies are written 0 to 3, each durable before the next is touched, so a crash
+ * leaves
  *
  *     [O|X|N] O O O      N [O|X|N] O O      N N [O|X|N] O      N N N [O|X|N]
  *
@@ -48,11 +49,11 @@
  * Nobody has seen N before all four copies hold it, so losing the only N to a later fault, and starting from
  * O, is legal as well.
  *
- * A write that lands in another copy's slot spoils two: that slot, and the one it was meant for, which is then
- * stale. A copy in the wrong slot is not one of the two valid ones, but it is a witness: it can be the newest, so
- * that a start never falls behind it, and it can be the parent that connects the newest. With that, one
- * misdirected write of a persist is survived together with any crash. One of a repair, cut short a second
- * time, may leave a single valid copy: that stops.
+ * A write that lands in another copy's slot spoils two: that slot, and the one it was meant for, which is
+ * then stale. A copy in the wrong slot is not one of the two valid ones, but it is a witness: it can be the
+ * newest, so that a start never falls behind it, and it can be the parent that connects the newest. With
+ * that, one misdirected write of a persist is survived together with any crash. One of a repair, cut short a
+ * second time, may leave a single valid copy: that stops.
  *
  * test/status-copies.test.ts walks every one of these states. Pure: no I/O, no clock.
  * Source: the copies, parents and repair of TigerBeetle's superblock (superblock_quorums.zig).
@@ -254,7 +255,9 @@ function contentDigestOf(slot: Uint8Array): string {
   return toHex(sha256(slot.subarray(LENGTH_OFFSET, PAYLOAD_OFFSET + length)));
 }
 
-/** Second half of `decodeCopy`: the slot is genuine and of this version, so a wrong field is a writer's bug. */
+/**
+ * Second half of `decodeCopy`: the slot is genuine and of this version, so a wrong field is a writer's bug.
+ */
 function decodeFields(slot: Uint8Array, copy: number): DecodedCopy {
   const view = viewOf(slot);
   const meantFor = view.getUint16(COPY_OFFSET, true);

@@ -4,8 +4,8 @@
  * Invariants:
  *  - After `create` or `open`, all four copies are durable and equal.
  *  - A copy is touched only when the one before it is durable, so no crash spoils more than one.
- *  - `persisted` is what all four copies hold; `current` may be ahead of it. Nothing that depends on `current`
- *    (a vote, a reply) may leave the node before `whenPersisted` has resolved.
+ *  - `persisted` is what all four copies hold; `current` may be ahead of it. Nothing that depends on
+ *    `current` (a vote, a reply) may leave the node before `whenPersisted` has resolved.
  *  - After a failed write or sync nothing is written again: what the file holds is unknown, and a later sync
  *    that succeeds would prove nothing (Rebello et al., USENIX ATC'20).
  *
@@ -111,8 +111,8 @@ export class StatusFile {
   }
 
   /**
-   * Reads the status file, decides which content is right, and rewrites every copy with it before it resolves.
-   * The caller holds the lock of the data directory.
+   * Reads the status file, decides which content is right, and rewrites every copy with it before it
+   * resolves. The caller holds the lock of the data directory.
    * @param onFailure Called once, when a later write or sync fails; it must not throw.
    * @throws TidemarkError TIDEMARK_STATUS_DAMAGED, also when there is no file; TIDEMARK_FORMAT_NEWER. Nothing
    *   has been changed then.

@@ -150,8 +150,8 @@ function checkOwner(path: string, header: SegmentHeader, identity: Identity): vo
   if (isOurs) return;
   throw new TidemarkError(
     'TIDEMARK_FOREIGN_FILE',
-    `${path} belongs to cluster ${header.clusterId}, node ${header.nodeId}, incarnation ${header.incarnation}; ` +
-      `this node is cluster ${identity.clusterId}, node ${identity.nodeId}, incarnation ` +
+    `${path} belongs to cluster ${header.clusterId}, node ${header.nodeId}, incarnation ` +
+      `${header.incarnation}; this node is cluster ${identity.clusterId}, node ${identity.nodeId}, incarnation ` +
       `${identity.incarnation}. Nothing was changed; move the file out of the log's directory`,
     { remedy: 'repair', facts: { file: path, clusterId: header.clusterId, nodeId: header.nodeId } },
   );
@@ -171,8 +171,8 @@ function missingTail(dir: string, tail: Segment | null, promise: LogPromise, fou
     tail === null ? 'there is none' : `the newest is ${tail.path}, number ${tail.header.sequence}`;
   const suspect = found.unreadable[0];
   return damagedLog(
-    `the newest segment of ${dir} is missing or unreadable: segment number ${promise.segmentSequence} may hold ` +
-      `acknowledged entries, but ${newest}${suspect ? `; ${suspect.path} cannot be read (${suspect.reason})` : ''}`,
+    `the newest segment of ${dir} is missing or unreadable: segment number ${promise.segmentSequence} may ` +
+      `hold acknowledged entries, but ${newest}${suspicion(suspect)}`,
     { file: suspect?.path ?? dir, segmentSequence: promise.segmentSequence },
   );
 }
@@ -185,8 +185,12 @@ function missingSegment(
 ): TidemarkError {
   const suspect = found.unreadable[0];
   return damagedLog(
-    `entries ${promise.firstIndex} to ${oldest.firstIndex - 1} are missing: no readable segment of ${dir} precedes ` +
-      `${segmentName(oldest)}${suspect ? `; ${suspect.path} cannot be read (${suspect.reason})` : ''}`,
+    `entries ${promise.firstIndex} to ${oldest.firstIndex - 1} are missing: no readable segment ` +
+      `of ${dir} precedes ${segmentName(oldest)}${suspicion(suspect)}`,
     { file: suspect?.path ?? dir, firstLost: promise.firstIndex, lastLost: oldest.firstIndex - 1 },
   );
+}
+
+function suspicion(suspect: Found['unreadable'][number] | undefined): string {
+  return suspect === undefined ? '' : `; ${suspect.path} cannot be read (${suspect.reason})`;
 }

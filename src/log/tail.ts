@@ -1,18 +1,18 @@
 /**
  * The tail: what a crash may have left at the end of the newest segment, told apart from damage.
  *
- * Let S be the offset up to which the segment proves itself durable: the largest of the header's `provenTo` and
- * the `syncedTo` of every intact record, those beyond a damaged one included.
+ * Let S be the offset up to which the segment proves itself durable: the largest of the header's `provenTo`
+ * and the `syncedTo` of every intact record, those beyond a damaged one included.
  *
  *  - Records up to S were durable: damage before S is corruption, never a torn write (checklist C1, C8).
- *  - Records after S are intact but may be in the page cache only: they are the *suffix*, which recovery copies
- *    into a new, synced segment before it counts (B7; Rebello et al., "Can Applications Recover from fsync
- *    Failures?", USENIX ATC'20).
+ *  - Records after S are intact but may be in the page cache only: they are the *suffix*, which recovery
+ *    copies into a new, synced segment before it counts (B7; Rebello et al., "Can Applications Recover from
+ *    fsync Failures?", USENIX ATC'20).
  *  - The first record that is not intact, at or after S, begins a torn write that nobody was told of: it is
  *    discarded with everything behind it (B1, B2, B3).
  *
- * An intact record that does not follow the one before is stale when its chain differs (B4), and the work of a
- * wrong writer when its chain fits but its index, term or time does not (C10): the second stops the node.
+ * An intact record that does not follow the one before is stale when its chain differs (B4), and the work of
+ * a wrong writer when its chain fits but its index, term or time does not (C10): the second stops the node.
  *
  * Reads only.
  */
@@ -136,7 +136,7 @@ function damagedRecord(
     beyond.nextIndex === null ? `${firstLost} and later` : `${firstLost} to ${beyond.nextIndex - 1}`;
   const lost = beyond.nextIndex !== null && beyond.nextIndex <= firstLost ? `${firstLost}` : range;
   return damagedLog(
-    `${path} is damaged at offset ${offset} (${reason}), inside its durable part: entries ${lost} cannot be read`,
+    `${path} is damaged at offset ${offset} (${reason}), in its durable part: entries ${lost} cannot be read`,
     {
       file: path,
       offset,

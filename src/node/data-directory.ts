@@ -6,8 +6,8 @@
  * commit point: a directory without one is half-built when its log is empty, and is made again; with entries
  * in its log it has lost its status, and stops (E3).
  *
- * The lock comes before anything is made or changed, so the directory is built in place rather than renamed as
- * a whole: that also works where it is a mount point.
+ * The lock comes before anything is made or changed, so the directory is built in place rather than renamed
+ * as a whole: that also works where it is a mount point.
  */
 
 import { isZero } from '../base/bytes.ts';

@@ -66,10 +66,11 @@ export class Node<Commands, Queries> {
 
   /**
    * Runs a command; resolves with its result once it is durable and applied.
-   * Rejects with what the command threw (its writes are undone); with TIDEMARK_BUSY (remedy `retry`) when twice
-   * `pendingBytesMax` waits; with TIDEMARK_DISK_FULL while there is no space; with TIDEMARK_COMMAND_UNKNOWN,
-   * TIDEMARK_COMMAND_TOO_LARGE, TIDEMARK_VALUE_UNENCODABLE or TIDEMARK_NOT_OPEN; and with TIDEMARK_LOG_POISONED
-   * when the disk failed while it was in flight: then only a restart tells whether it took effect.
+   * Rejects with what the command threw (its writes are undone); with TIDEMARK_BUSY (remedy `retry`) when
+   * twice `pendingBytesMax` waits; with TIDEMARK_DISK_FULL while there is no space; with
+   * TIDEMARK_COMMAND_UNKNOWN, TIDEMARK_COMMAND_TOO_LARGE, TIDEMARK_VALUE_UNENCODABLE or TIDEMARK_NOT_OPEN;
+   * and with TIDEMARK_LOG_POISONED when the disk failed while it was in flight: then only a restart tells
+   * whether it took effect.
    */
   submit<Name extends keyof Commands & string>(
     name: Name,
@@ -95,9 +96,9 @@ export class Node<Commands, Queries> {
       this.#parts.ordering.enqueueRead({
         read(state) {
           try {
-            resolve(machine.detach(machine.query(state, name, args)) as Named<Queries, Name>['result']);
+            resolve(machine.detach(machine.query(state, name, args)));
           } catch (error) {
-            reject(error as Error);
+            reject(error);
           }
         },
         fail: reject,

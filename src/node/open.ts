@@ -68,8 +68,8 @@ const KNOWN_OPTIONS = { dir: 0, machine: 0, ordering: 0, log: 0, onProgress: 0, 
  * Opens a node: recovers what is in `dir`, replays it, and takes commands from then on.
  * @throws TidemarkError TIDEMARK_OPTION_INVALID; TIDEMARK_LOCKED when another process owns the directory;
  *   TIDEMARK_LOG_DAMAGED, TIDEMARK_STATUS_DAMAGED, TIDEMARK_FOREIGN_FILE, TIDEMARK_FORMAT_NEWER,
- *   TIDEMARK_MACHINE_MISMATCH, TIDEMARK_NOT_A_DATA_DIRECTORY before anything is changed; TIDEMARK_NOT_WRITABLE,
- *   TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES and TIDEMARK_IO of the system.
+ *   TIDEMARK_MACHINE_MISMATCH, TIDEMARK_NOT_A_DATA_DIRECTORY before anything is changed;
+ *   TIDEMARK_NOT_WRITABLE, TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES and TIDEMARK_IO of the system.
  */
 export function open<Commands, Queries>(
   options: OpenOptions & { readonly machine: CallableMachine<Commands, Queries> },

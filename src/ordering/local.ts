@@ -1,10 +1,10 @@
 /**
- * Ordering by this process alone: an entry is the commands of one turn of the event loop, or of the time that a
- * sync took.
+ * Ordering by this process alone: an entry is the commands of one turn of the event loop, or of the time that
+ * a sync took.
  *
- * The way of a batch: collecting → appended to the log → durable → applied and answered. While one entry syncs
- * the next collects; when the sync ends, the next write starts first and the finished entry is applied under
- * it. State shows durable entries only, so that no reader sees what a crash could take back.
+ * The way of a batch: collecting → appended to the log → durable → applied and answered. While one entry
+ * syncs the next collects; when the sync ends, the next write starts first and the finished entry is applied
+ * under it. State shows durable entries only, so that no reader sees what a crash could take back.
  */
 
 import { assert } from '../base/assert.ts';

@@ -1,8 +1,8 @@
 /**
  * Commands about the connection or the server, answered without the state and without the log.
  *
- * Meaning and error texts are those of Redis 7.0; CLIENT SETINFO and NO-TOUCH are those of 7.2, because today's
- * clients send them. There is no password yet, so AUTH answers as a Redis without one does.
+ * Meaning and error texts are those of Redis 7.0; CLIENT SETINFO and NO-TOUCH are those of 7.2, because
+ * today's clients send them. There is no password yet, so AUTH answers as a Redis without one does.
  */
 
 import { Rejection } from '../engine/machine.ts';

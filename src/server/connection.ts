@@ -1,15 +1,15 @@
 /**
  * One client of the Redis port: its bytes in, its replies out, in the order of its requests.
  *
- * Writes and reads go to the ordering, which answers them in order; the connection itself is the sink of all of
- * them, so that no object is made per command. Only what cannot be answered where the ordering stands now, a
- * read behind a write or a PING behind either, waits in a queue with the number of operations before it.
+ * Writes and reads go to the ordering, which answers them in order; the connection itself is the sink of all
+ * of them, so that no object is made per command. Only what cannot be answered where the ordering stands now,
+ * a read behind a write or a PING behind either, waits in a queue with the number of operations before it.
  *
  * Invariants:
  *  - Replies leave in the order of the requests.
  *  - `#answered` ≤ `#enqueued`; what waits with `after` = n is answered when `#answered` reaches n.
- *  - Memory of one client is bounded: see the constants. At a soft bound the client is not read any more, at a
- *    hard one it is dropped.
+ *  - Memory of one client is bounded: see the constants. At a soft bound the client is not read any more, at
+ *    a hard one it is dropped.
  */
 
 import { assert } from '../base/assert.ts';
@@ -17,7 +17,7 @@ import { copyOf } from '../base/bytes.ts';
 import { isTidemarkError } from '../base/errors.ts';
 import { Rejection } from '../engine/machine.ts';
 import { type CommandTable, fitsArity } from '../keyvalue/command-table.ts';
-import type { KeyValueCommand, ReadCommand } from '../keyvalue/commands.ts';
+import type { KeyValueCommand } from '../keyvalue/commands.ts';
 import { unknownCommand, wrongArity } from '../keyvalue/refusals.ts';
 import type { ReplyValue } from '../keyvalue/reply-value.ts';
 import { type RequestParser, RequestProgress } from '../keyvalue/request.ts';
@@ -33,8 +33,8 @@ import type { Protocol, ReplyBuffer, ReplyBufferPool } from './reply.ts';
 export const OUTPUT_BYTES_PAUSE = 1024 * 1024;
 
 /**
- * Replies that a client has not taken, above which it is dropped. Only requests already taken can get it here:
- * at most WAITING_BYTES_MAX of small reads of large values, or a batch of SET … GET.
+ * Replies that a client has not taken, above which it is dropped. Only requests already taken can get it
+ * here: at most WAITING_BYTES_MAX of small reads of large values, or a batch of SET … GET.
  */
 export const OUTPUT_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -73,7 +73,9 @@ export interface ConnectionContext extends ServerView {
   forget(connection: ClientConnection): void;
 }
 
-/** An answer that must wait for those before it. `after` counts the operations of this connection before it. */
+/**
+ * An answer that must wait for those before it. `after` counts the operations of this connection before it.
+ */
 type Waiting =
   | { readonly kind: 'read' | 'local'; readonly after: number; readonly frame: Uint8Array }
   | { readonly kind: 'refused'; readonly after: number; readonly text: string };
@@ -99,7 +101,9 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   #answered = 0;
   readonly #waiting = new Fifo<Waiting>();
   #waitingBytes = 0;
-  /** True while `enqueueRead` runs: a read that is answered within that call finds its request in the parser. */
+  /**
+   * True while `enqueueRead` runs: a read that is answered within that call finds its request in the parser.
+   */
   #isReadingNow = false;
 
   #output: ReplyBuffer | null = null;
@@ -387,7 +391,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     const command = this.#context.table.find(request);
     assert(command !== null && command.kind === 'read', 'only a read is answered from the state');
     try {
-      this.#reply((command as ReadCommand).run(state, request));
+      this.#reply(command.run(state, request));
     } catch (error) {
       if (!(error instanceof Rejection) && !isTidemarkError(error)) throw error;
       this.#refuse(errorText(error));

@@ -1,4 +1,7 @@
-/** The text of INFO: sections of `key:value` lines, as Redis prints them and as clients and monitors parse them. */
+/**
+ * The text of INFO: sections of `key:value` lines, as Redis prints them and as clients and monitors parse
+ * them.
+ */
 
 /** Section, in lower case, to its lines. Whole numbers are printed as such, others as they are. */
 export type InfoSections = Readonly<Record<string, Readonly<Record<string, string | number>>>>;

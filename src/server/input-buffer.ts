@@ -1,5 +1,6 @@
 /**
- * What a client sent and the server has not taken yet: the beginning of a request, or requests that must wait.
+ * What a client sent and the server has not taken yet: the beginning of a request, or requests that must
+ * wait.
  *
  * Grows with the bytes that arrived and never ahead of them; holds no memory while it is empty.
  */
@@ -48,7 +49,8 @@ export class InputBuffer {
 
   #makeRoom(bytes: number): void {
     const needed = this.length + bytes;
-    // Moving down is worth it only when it frees half: otherwise small chunks would move everything each time.
+    // Moving down is worth it only when it frees half: otherwise small chunks would move everything each
+    // time.
     if (needed <= this.bytes.length / 2) this.#moveDown();
     else this.#move(this.length === 0 ? needed : Math.max(needed, this.length * 2));
   }

@@ -1,9 +1,9 @@
 /**
  * The Redis port: RESP2 and RESP3 over a listener, in front of an ordering.
  *
- * Writes are ordered and logged, reads see every write that was answered before they were sent, and each client
- * gets its answers in the order of its requests. Back-pressure goes all the way: when the ordering has enough,
- * no client is read any more until it is drained.
+ * Writes are ordered and logged, reads see every write that was answered before they were sent, and each
+ * client gets its answers in the order of its requests. Back-pressure goes all the way: when the ordering has
+ * enough, no client is read any more until it is drained.
  */
 
 import { requireInteger } from '../base/options.ts';
@@ -140,8 +140,8 @@ export class RedisServer implements ConnectionContext {
   }
 
   /**
-   * Takes no more connections and no more requests, answers what was taken, and closes. Clients that do not take
-   * their replies within CLOSE_WAIT_MS are dropped.
+   * Takes no more connections and no more requests, answers what was taken, and closes. Clients that do not
+   * take their replies within CLOSE_WAIT_MS are dropped.
    */
   async close(): Promise<void> {
     const listener = this.#listener;

@@ -1,8 +1,10 @@
 /**
- * Door 2 without sockets: both ends in one process, for tests that decide how bytes are cut and when they move.
+ * Door 2 without sockets: both ends in one process, for tests that decide how bytes are cut and when they
+ * move.
  *
- * The accepting side is a {@link Connection}; a test holds the other end as a {@link MemoryPeer}. Nothing moves by
- * itself: the peer's `send` calls the handler at once, and what was written waits in the peer until it is read.
+ * The accepting side is a {@link Connection}; a test holds the other end as a {@link MemoryPeer}. Nothing
+ * moves by itself: the peer's `send` calls the handler at once, and what was written waits in the peer until
+ * it is read.
  */
 
 import { assert } from '../base/assert.ts';

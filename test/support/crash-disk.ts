@@ -1,6 +1,6 @@
 /**
- * A file system in memory, of one directory, that knows what a power cut may leave: any subset of the unsynced
- * sectors, one of them perhaps torn, and any subset of the unsynced names. It records every call.
+ * A file system in memory, of one directory, that knows what a power cut may leave: any subset of the
+ * unsynced sectors, one of them perhaps torn, and any subset of the unsynced names. It records every call.
  */
 import { TidemarkError } from '../../src/base/errors.ts';
 import type { File, FileLock, FileStat, FileSystem, OpenMode } from '../../src/storage/file-system.ts';

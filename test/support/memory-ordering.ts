@@ -1,6 +1,6 @@
 /**
- * An ordering in memory: copies commands into the batch of the turn and applies the batch in a later turn, as the
- * real one does once it is durable. Tests can hold a batch back, bound what waits, and make it refuse.
+ * An ordering in memory: copies commands into the batch of the turn and applies the batch in a later turn, as
+ * the real one does once it is durable. Tests can hold a batch back, bound what waits, and make it refuse.
  */
 
 import { toIndex } from '../../src/base/positions.ts';

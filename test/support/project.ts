@@ -1,7 +1,7 @@
 /** The project's own files, for tests that check the project as a whole. */
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** Tests run compiled, from dist/test/, and on newer Node also as they stand. */

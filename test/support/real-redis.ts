@@ -1,4 +1,6 @@
-/** A real redis-server on a socket file in a scratch directory, to hold our answers against; null without one. */
+/**
+ * A real redis-server on a socket file in a scratch directory, to hold our answers against; null without one.
+ */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
