@@ -174,7 +174,7 @@ test('tidy: every file is imported by another', () => {
   const users = (path: string): RegExp => (path.startsWith('src/testing/') ? /./ : /^src\/(?!testing\/)/);
   const wrong = sources
     .map(({ path }) => path)
-    .filter((path) => !isEntryPoint(path))
+    .filter((path) => !isEntryPoint(path) && !path.endsWith('.d.ts'))
     .filter(
       (path) => !code.some((file) => users(path).test(file.path) && filesImportedBy(file).includes(path)),
     );

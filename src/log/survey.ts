@@ -151,8 +151,8 @@ function checkOwner(path: string, header: SegmentHeader, identity: Identity): vo
   throw new TidemarkError(
     'TIDEMARK_FOREIGN_FILE',
     `${path} belongs to cluster ${header.clusterId}, node ${header.nodeId}, incarnation ` +
-      `${header.incarnation}; this node is cluster ${identity.clusterId}, node ${identity.nodeId}, incarnation ` +
-      `${identity.incarnation}. Nothing was changed; move the file out of the log's directory`,
+      `${header.incarnation}; this node is cluster ${identity.clusterId}, node ${identity.nodeId}, ` +
+      `incarnation ${identity.incarnation}. Nothing was changed; move the file out of the log's directory`,
     { remedy: 'repair', facts: { file: path, clusterId: header.clusterId, nodeId: header.nodeId } },
   );
 }
