@@ -31,6 +31,7 @@ export async function start(options: StartOptions): Promise<number> {
     announce(options, server, node.recovery);
     onSignals(() => void server.close().then(() => node.close()));
     const failure = await node.whenStopped();
+    await server.close();
     if (failure === null) {
       if (!options.json) print('stopped; everything acknowledged is on disk');
       return EXIT_CODES.done;

@@ -177,7 +177,9 @@ export class Log {
     this.#idle?.cancel();
     this.#run = this.#writeBatches().finally(() => {
       this.#run = null;
-      if (!this.#isProven && !this.#isClosing) {
+      // What came after the last look, and found a run that was already over.
+      if (!this.#collecting.isEmpty) this.flush();
+      else if (!this.#isProven && !this.#isClosing) {
         this.#idle = this.#config.clock.after(MARK_IDLE_MS, () => this.#mark());
       }
     });

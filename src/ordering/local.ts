@@ -119,6 +119,8 @@ export class LocalOrdering implements Ordering {
     const refused = this.#inFlight.filter((entry) => entry.index > afterIndex);
     this.#inFlight = this.#inFlight.filter((entry) => entry.index <= afterIndex);
     for (const { batch } of refused) this.#finish(batch, error);
+    if (this.#collecting.commandCount > 0) this.#scheduleTurn();
+    else this.#runLoneReads();
   }
 
   /** Of the log, or of an apply that must not go on: nothing more is taken or answered. */
@@ -186,7 +188,9 @@ export class LocalOrdering implements Ordering {
       this.#finish(batch, null);
     }
     this.#isApplying = false;
-    this.#runLoneReads();
+    // An answer may have brought new commands while this entry still counted as in flight.
+    if (this.#collecting.commandCount > 0) this.#scheduleTurn();
+    else this.#runLoneReads();
     if (this.#isIdle) for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
