@@ -32,12 +32,6 @@ import type { Protocol, ReplyBuffer, ReplyBufferPool } from './reply.ts';
 /** Replies that a client has not taken, above which no more requests are taken from it. */
 export const OUTPUT_BYTES_PAUSE = 1024 * 1024;
 
-/**
- * Replies that a client has not taken, above which it is dropped. Only requests already taken can get it
- * here: at most WAITING_BYTES_MAX of small reads of large values, or a batch of SET … GET.
- */
-export const OUTPUT_BYTES_MAX = 256 * 1024 * 1024;
-
 /** Requests that wait for earlier ones, above which no more are taken: some two thousand short reads. */
 export const WAITING_BYTES_MAX = 256 * 1024;
 
@@ -59,6 +53,8 @@ export interface ConnectionContext extends ServerView {
   readonly buffers: ReplyBufferPool;
   /** True from an `enqueue` that returned false until the ordering is drained. */
   readonly isBackedUp: boolean;
+  /** Replies that a client has not taken, above which it is dropped: requests already taken can get it here. */
+  readonly outputBytesMax: number;
   commandsTaken: number;
   clientsDropped: number;
   monotonic(): number;
@@ -426,7 +422,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
 
   #checkOutput(): void {
     const unsent = this.#bufferedBytes + (this.#output?.length ?? 0);
-    if (unsent <= OUTPUT_BYTES_MAX) return;
+    if (unsent <= this.#context.outputBytesMax) return;
     this.#context.clientsDropped++;
     this.drop();
   }

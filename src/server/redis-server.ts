@@ -14,7 +14,12 @@ import { BULK_BYTES_MAX, RequestParser } from '../keyvalue/request.ts';
 import type { Connection, ConnectionHandler, Listen, Listener } from '../network/connection.ts';
 import { listenTcp } from '../network/tcp.ts';
 import type { Ordering } from '../ordering/ordering.ts';
-import { ClientConnection, type ConnectionContext, type PortCommand } from './connection.ts';
+import {
+  ClientConnection,
+  type ConnectionContext,
+  OUTPUT_BYTES_PAUSE,
+  type PortCommand,
+} from './connection.ts';
 import { CONNECTION_COMMANDS, REDIS_VERSION } from './connection-commands.ts';
 import { type InfoSections, mergeInfo } from './info.ts';
 import { ReplyBufferPool } from './reply.ts';
@@ -27,6 +32,16 @@ export interface RedisServerOptions {
   readonly port: number;
   /** More clients than this are turned away. @default 10000 */
   readonly connectionsMax?: number;
+  /**
+   * Replies that a client has not taken, in bytes, above which it is dropped: 2 MiB to 4 GiB. It is not read any
+   * more above 1 MiB, so only requests already taken get it here. @default 268435456
+   */
+  readonly outputBytesMax?: number;
+  /**
+   * Unfinished requests of all clients together, in bytes, above which the client that sends more is dropped:
+   * 1 MiB to 64 GiB. @default 1073741824
+   */
+  readonly inputBytesMax?: number;
   /** What INFO says besides the server's own numbers: section to lines. Its lines have the last word. */
   readonly info?: () => InfoSections;
   readonly clock?: Clock;
@@ -36,8 +51,11 @@ export interface RedisServerOptions {
 /** As Redis's maxclients. */
 export const CONNECTIONS_MAX_DEFAULT = 10_000;
 
-/** Unfinished requests of all clients together: above it the client that wants more is dropped. */
-export const INPUT_BYTES_MAX = 1024 * 1024 * 1024;
+/** Sixteen replies of the largest size. */
+export const OUTPUT_BYTES_MAX_DEFAULT = 256 * 1024 * 1024;
+
+/** Sixteen requests of the largest size. */
+export const INPUT_BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;
 
 /** How long `close` waits for clients to take their last replies. */
 export const CLOSE_WAIT_MS = 5_000;
@@ -46,18 +64,34 @@ const TOO_MANY_CLIENTS = Buffer.from('-ERR max number of clients reached\r\n');
 
 /** Listens, and resolves when clients can connect. See {@link RedisServerOptions}. */
 export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
-  requireInteger('port', options.port, 0, 65_535);
-  requireInteger('connectionsMax', options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT, 1, 1_000_000);
-  const server = new RedisServer(options);
-  const listen = options.listen ?? listenTcp;
-  const listener = await listen({
-    host: options.host ?? '127.0.0.1',
-    port: options.port,
+  const resolved = resolveOptions(options);
+  const server = new RedisServer(resolved);
+  const listener = await resolved.listen({
+    host: resolved.host,
+    port: resolved.port,
     onConnection: (connection) => server.accept(connection),
     onAcceptFailed: () => server.acceptFailed(),
   });
   server.listening(listener);
   return server;
+}
+
+function resolveOptions(options: RedisServerOptions): Required<RedisServerOptions> {
+  const resolved = {
+    host: '127.0.0.1',
+    connectionsMax: CONNECTIONS_MAX_DEFAULT,
+    outputBytesMax: OUTPUT_BYTES_MAX_DEFAULT,
+    inputBytesMax: INPUT_BYTES_MAX_DEFAULT,
+    info: () => ({}),
+    clock: systemClock,
+    listen: listenTcp,
+    ...options,
+  };
+  requireInteger('port', resolved.port, 0, 65_535);
+  requireInteger('connectionsMax', resolved.connectionsMax, 1, 1_000_000);
+  requireInteger('outputBytesMax', resolved.outputBytesMax, 2 * OUTPUT_BYTES_PAUSE, 4 * 1024 ** 3);
+  requireInteger('inputBytesMax', resolved.inputBytesMax, 1024 ** 2, 64 * 1024 ** 3);
+  return Object.freeze(resolved);
 }
 
 export class RedisServer implements ConnectionContext {
@@ -70,9 +104,7 @@ export class RedisServer implements ConnectionContext {
   commandsTaken = 0;
   clientsDropped = 0;
 
-  readonly #options: RedisServerOptions;
-  readonly #clock: Clock;
-  readonly #connectionsMax: number;
+  readonly #options: Required<RedisServerOptions>;
   readonly #connections = new Set<ClientConnection>();
   #listener: Listener | null = null;
   #isBackedUp = false;
@@ -84,16 +116,14 @@ export class RedisServer implements ConnectionContext {
   #connectionsRejected = 0;
   #isClosing = false;
 
-  constructor(options: RedisServerOptions) {
+  constructor(options: Required<RedisServerOptions>) {
     this.#options = options;
-    this.#clock = options.clock ?? systemClock;
-    this.#connectionsMax = options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT;
     this.ordering = options.ordering;
     this.config = new Map([
       ['appendfsync', 'always'],
       ['appendonly', 'yes'],
       ['databases', '1'],
-      ['maxclients', String(this.#connectionsMax)],
+      ['maxclients', String(this.#options.connectionsMax)],
       ['maxmemory', '0'],
       ['proto-max-bulk-len', String(BULK_BYTES_MAX)],
       ['save', ''],
@@ -121,10 +151,14 @@ export class RedisServer implements ConnectionContext {
     return this.#isBackedUp;
   }
 
+  get outputBytesMax(): number {
+    return this.#options.outputBytesMax;
+  }
+
   info(): InfoSections {
     const own: InfoSections = {
       server: { redis_version: REDIS_VERSION, redis_mode: 'standalone', tcp_port: this.port },
-      clients: { connected_clients: this.#connections.size, maxclients: this.#connectionsMax },
+      clients: { connected_clients: this.#connections.size, maxclients: this.#options.connectionsMax },
       memory: {},
       persistence: { loading: 0 },
       stats: {
@@ -136,7 +170,7 @@ export class RedisServer implements ConnectionContext {
       },
       replication: { role: 'master', connected_slaves: 0 },
     };
-    return mergeInfo(own, this.#options.info?.() ?? {});
+    return mergeInfo(own, this.#options.info());
   }
 
   /**
@@ -149,7 +183,7 @@ export class RedisServer implements ConnectionContext {
     this.#isClosing = true;
     const closed = listener.close();
     for (const connection of this.#connections) connection.quit();
-    const deadline = this.#clock.after(CLOSE_WAIT_MS, () => {
+    const deadline = this.#options.clock.after(CLOSE_WAIT_MS, () => {
       for (const connection of this.#connections) connection.drop();
     });
     await closed;
@@ -163,7 +197,7 @@ export class RedisServer implements ConnectionContext {
   accept(socket: Connection): ConnectionHandler {
     this.#connectionsAccepted++;
     const connection = new ClientConnection(this.#connectionsAccepted, socket, this);
-    if (this.#connections.size >= this.#connectionsMax || this.#isClosing) {
+    if (this.#connections.size >= this.#options.connectionsMax || this.#isClosing) {
       this.#connectionsRejected++;
       socket.write(TOO_MANY_CLIENTS);
       connection.quit();
@@ -178,7 +212,7 @@ export class RedisServer implements ConnectionContext {
   }
 
   monotonic(): number {
-    return this.#clock.monotonic();
+    return this.#options.clock.monotonic();
   }
 
   backUp(): void {
@@ -200,7 +234,7 @@ export class RedisServer implements ConnectionContext {
 
   holdInput(bytes: number): boolean {
     this.#inputBytes += bytes;
-    return this.#inputBytes <= INPUT_BYTES_MAX;
+    return this.#inputBytes <= this.#options.inputBytesMax;
   }
 
   forget(connection: ClientConnection): void {

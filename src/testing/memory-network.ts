@@ -52,6 +52,8 @@ export class MemoryPeer {
   isClosed = false;
   /** Whether the server has asked for no more data. */
   isPaused = false;
+  /** Writes of the server so far. */
+  writes = 0;
 
   readonly #options: ListenOptions;
   readonly #onClosed: () => void;
@@ -79,7 +81,7 @@ export class MemoryPeer {
       end: () => this.#end(),
       destroy: () => this.close(),
     };
-    Object.defineProperty(server, 'bufferedBytes', { get: () => this.#bufferedBytes() });
+    Object.defineProperty(server, 'bufferedBytes', { get: () => this.bufferedBytes });
     this.#handler = this.#options.onConnection(server);
   }
 
@@ -122,11 +124,13 @@ export class MemoryPeer {
   #write(bytes: Uint8Array): boolean {
     assert(!this.#isEnding, 'nothing is written after the end');
     if (this.isClosed) return true;
+    this.writes++;
     (this.isReading ? this.#received : this.#buffered).push(Buffer.from(bytes));
     return this.isReading;
   }
 
-  #bufferedBytes(): number {
+  /** What the server has written and this end does not read. */
+  get bufferedBytes(): number {
     return this.#buffered.reduce((sum, { length }) => sum + length, 0);
   }
 

@@ -92,6 +92,14 @@ export class MemoryOrdering implements Ordering {
     for (const resolve of onDrained) resolve();
   }
 
+  /** Gives up what waits, as an ordering does whose log has failed. */
+  failBatch(error: Error): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#pendingBytes = 0;
+    for (const { sink } of waiting) sink.fail(error);
+  }
+
   #apply(command: Uint8Array, sink: CommandSink): void {
     this.commandsApplied++;
     const context = { index: toIndex(this.batches), time: 0 };
