@@ -1,7 +1,7 @@
 /**
  * The Redis port (src/server/). Goal: each client gets its answers in the order of its requests, whatever the
- * ordering, the chunks and the other clients do, in bounded memory. Method: cases and seeded runs over a network
- * in memory; then real sockets with the clients people use.
+ * ordering, the chunks and the other clients do, in bounded memory. Method: cases and seeded runs over a
+ * network in memory; then real sockets with the clients people use.
  */
 import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert';
 import { test } from 'node:test';
@@ -203,7 +203,7 @@ test('redis-server: requests that wait are bounded', async () => {
   strictEqual(peer.receive().toString(), `+OK\r\n${'+PONG\r\n'.repeat(20_000)}`);
 });
 
-test('redis-server: a client whose answers exceed the hard limit is dropped, and others are not', async () => {
+test('redis-server: answers above the hard limit drop the client, and no other', async () => {
   const { server, ordering, connect } = await serve({ outputBytesMax: 4 * 1024 * 1024 });
   const other = connect();
   const peer = connect();
@@ -362,7 +362,7 @@ function randomWords(random: SeededRandom): string[] {
   ])();
 }
 
-test('redis-server: any pipeline in any chunks gives the replies of one request after the other', async (t) => {
+test('redis-server: a pipeline in any chunks gives the replies of one request after the other', async (t) => {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
   t.diagnostic(`reproduce with SEED=${seed}`);
   const random = new SeededRandom(seed);

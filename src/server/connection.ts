@@ -53,7 +53,9 @@ export interface ConnectionContext extends ServerView {
   readonly buffers: ReplyBufferPool;
   /** True from an `enqueue` that returned false until the ordering is drained. */
   readonly isBackedUp: boolean;
-  /** Replies that a client has not taken, above which it is dropped: requests already taken can get it here. */
+  /**
+   * Replies that a client has not taken, above which it is dropped: requests already taken can get it here.
+   */
   readonly outputBytesMax: number;
   commandsTaken: number;
   clientsDropped: number;

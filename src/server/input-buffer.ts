@@ -49,8 +49,7 @@ export class InputBuffer {
 
   #makeRoom(bytes: number): void {
     const needed = this.length + bytes;
-    // Moving down is worth it only when it frees half: otherwise small chunks would move everything each
-    // time.
+    // Moving down pays only when it frees half: otherwise small chunks would move everything each time.
     if (needed <= this.bytes.length / 2) this.#moveDown();
     else this.#move(this.length === 0 ? needed : Math.max(needed, this.length * 2));
   }

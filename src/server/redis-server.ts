@@ -33,8 +33,8 @@ export interface RedisServerOptions {
   /** More clients than this are turned away. @default 10000 */
   readonly connectionsMax?: number;
   /**
-   * Replies that a client has not taken, in bytes, above which it is dropped: 2 MiB to 4 GiB. It is not read any
-   * more above 1 MiB, so only requests already taken get it here. @default 268435456
+   * Replies that a client has not taken, in bytes, above which it is dropped: 2 MiB to 4 GiB. It is not read
+   * any more above 1 MiB, so only requests already taken get it here. @default 268435456
    */
   readonly outputBytesMax?: number;
   /**

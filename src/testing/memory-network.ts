@@ -69,10 +69,13 @@ export class MemoryPeer {
   }
 
   accept(): void {
+    const bufferedBytes = () => this.bufferedBytes;
     const server: Connection = {
       remoteAddress: 'memory:0',
       localAddress: 'memory:1',
-      bufferedBytes: 0,
+      get bufferedBytes() {
+        return bufferedBytes();
+      },
       write: (bytes) => this.#write(bytes),
       pause: () => {
         this.isPaused = true;
@@ -81,7 +84,6 @@ export class MemoryPeer {
       end: () => this.#end(),
       destroy: () => this.close(),
     };
-    Object.defineProperty(server, 'bufferedBytes', { get: () => this.bufferedBytes });
     this.#handler = this.#options.onConnection(server);
   }
 
