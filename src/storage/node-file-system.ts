@@ -9,6 +9,7 @@
  */
 
 import { assert } from '../base/assert.ts';
+import { isTidemarkError } from '../base/errors.ts';
 import type { File, FileLock, FileStat, FileSystem, OpenMode } from './file-system.ts';
 import {
   type Callback,
@@ -365,11 +366,18 @@ function tryLock(calls: SystemCalls, path: string, fd: number): boolean {
   }
 }
 
-/** Overwrites before it cuts, so that a refused second owner never finds the note empty. */
+/**
+ * Overwrites before it cuts, so that a refused second owner never finds the note empty. A full disk keeps
+ * nobody from owning a directory: the lock holds without its note.
+ */
 async function writeNote(file: File, note: string): Promise<void> {
   const bytes = Buffer.from(note).subarray(0, NOTE_BYTES_MAX);
-  await file.write(bytes, 0);
-  await file.truncate(bytes.length);
+  try {
+    await file.write(bytes, 0);
+    await file.truncate(bytes.length);
+  } catch (error) {
+    if (!isTidemarkError(error, 'TIDEMARK_DISK_FULL')) throw error;
+  }
 }
 
 /** Empty when the note cannot be read: Windows refuses to read what another has locked. */
