@@ -2,6 +2,7 @@
 
 import { deepStrictEqual, ok, strictEqual, throws } from 'node:assert';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import { isTidemarkError } from '../src/base/errors.ts';
 import { decodeValue, encodeValue } from '../src/engine/codec.ts';
 
@@ -27,7 +28,7 @@ for (const value of [
   {},
   { a: { b: [undefined] }, c: 1 },
 ]) {
-  test(`codec: comes back as it was: ${typeof value} ${String(value)}`, () => {
+  test(`codec: comes back as it was: ${inspect(value)}`, () => {
     const decoded = decodeValue(encodeValue(value, 'it'));
     deepStrictEqual(decoded instanceof Uint8Array ? new Uint8Array(decoded) : decoded, value);
   });

@@ -174,3 +174,15 @@ test('node: the key-value database by name', async () => {
   await rejects(node.submit('INCR', 'greeting'), Rejection);
   await rejects(node.submit('GET', 'greeting'), code('TIDEMARK_COMMAND_UNKNOWN'));
 });
+
+test('node A3: a directory that a crash left half-built is made again, whatever its spares hold', async () => {
+  const fs = new MemoryFileSystem();
+  await fs.makeDirectory('/memory');
+  await fs.makeDirectory('/memory/log');
+  const spare = await fs.open('/memory/log/spare-1', 'create');
+  await spare.write(new Uint8Array(65_536).fill(0x5a), 0); // Torn while it was zeroed.
+  await spare.close();
+  await using node = await open({ machine: bank, dir: 'memory:', doors: { fs }, ...small });
+  ok(node.recovery.isNew);
+  strictEqual(await node.submit('deposit', { to: 'alice', amount: 1 }), 1);
+});

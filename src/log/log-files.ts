@@ -35,6 +35,8 @@ export interface LogFilesConfig {
   readonly clock: Clock;
   readonly spares: Spares;
   readonly status: LogStatus;
+  /** Something is wrong that is no error of the file system. */
+  readonly onFailure: (error: unknown) => void;
 }
 
 export class LogFiles {
@@ -116,7 +118,7 @@ export class LogFiles {
       await trim(this.#config.fs, sealed.path, sealed.end);
       await this.#writePoints(sealed, points);
     } catch (error) {
-      if (!isTidemarkError(error)) throw error;
+      if (!isTidemarkError(error)) this.#config.onFailure(error);
     }
   }
 

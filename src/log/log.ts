@@ -100,13 +100,9 @@ export class Log {
   static async open(config: LogConfig): Promise<Log> {
     const { fs, dataDir, identity, status, chance, clock, options } = config;
     let log: Log | null = null;
-    const spares = new Spares({
-      fs,
-      dir: `${dataDir}/log`,
-      segmentBytes: options.segmentBytes,
-      clock,
-      onFailure: (error) => log?.poison(error),
-    });
+    const dir = `${dataDir}/log`;
+    const onFailure = (error: unknown): void => log?.poison(error);
+    const spares = new Spares({ fs, dir, segmentBytes: options.segmentBytes, clock, onFailure });
     const persistSequence = (sequence: number): Promise<void> => status.persistSequence(sequence);
     const { promise } = status;
     const recovered = await recoverLog({
@@ -119,7 +115,7 @@ export class Log {
       clock,
       persistSequence,
     });
-    const place = { fs, dir: `${dataDir}/log`, chance, clock, spares, status };
+    const place = { fs, dir, chance, clock, spares, status, onFailure };
     const files = new LogFiles(place, recovered, await recovered.file.size());
     log = new Log(config, files, recovered.report);
     spares.refill();

@@ -113,7 +113,7 @@ function addressUnavailable(error: NodeJS.ErrnoException, options: ListenOptions
 }
 
 function explain(error: NodeJS.ErrnoException): string {
-  switch (error.code ?? '') {
+  switch (error.code) {
     case 'EADDRINUSE':
       return 'another program uses this port; stop it, or choose another port';
     case 'EADDRNOTAVAIL':

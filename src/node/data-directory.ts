@@ -16,7 +16,7 @@ import { TidemarkError } from '../base/errors.ts';
 import { toIndex, toTerm, toTimeline } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { createLog, FIRST_SEQUENCE } from '../log/create-log.ts';
-import { SEGMENT_HEADER_BYTES } from '../log/segment.ts';
+import { isSegmentName, SEGMENT_HEADER_BYTES } from '../log/segment.ts';
 import { STATUS_NAME, STATUS_TEMPORARY_NAME, StatusFile } from '../log/status.ts';
 import type { FileLock, FileSystem } from '../storage/file-system.ts';
 
@@ -122,7 +122,8 @@ async function refuseForeignDirectory(fs: FileSystem, dir: string): Promise<void
 /** Whether there is nothing in it that anybody was promised. */
 async function isUnmade(fs: FileSystem, dir: string): Promise<boolean> {
   for (const name of await listIfThere(fs, `${dir}/log`)) {
-    if (await holdsRecords(fs, `${dir}/log/${name}`)) return false;
+    // A spare that was being zeroed may hold anything; a segment has its name only when it is whole.
+    if (isSegmentName(name) && (await holdsRecords(fs, `${dir}/log/${name}`))) return false;
   }
   return true;
 }
