@@ -17,7 +17,9 @@ let printedAt = 0;
 const done = await exploreCrashes({
   seed,
   states,
-  crashesPerWorkload: 5,
+  crashesPerWorkload: 'every',
+  images: { subsetUnitsMax: 4, randomSubsets: 6, byteTearsMax: 2 },
+  imageShare: 1,
   onProgress(explored, crashes) {
     if (explored.states < printedAt + states / 20) return;
     printedAt = explored.states;
@@ -28,6 +30,6 @@ const done = await exploreCrashes({
 });
 const seconds = (performance.now() - started) / 1000;
 console.log(
-  `seed ${seed}: ${done.states} crash states after ${done.crashes} crashes, ${done.nested} of them after a crash ` +
+  `seed ${seed}: ${done.states} crash states after ${done.crashes} crashes in ${done.calls} calls, ${done.nested} of them after a crash ` +
     `in recovery, ${seconds.toFixed(0)} s: 0 violations`,
 );

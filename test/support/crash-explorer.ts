@@ -136,6 +136,8 @@ export interface Explored {
 
 export interface ExploreOptions {
   readonly images: CrashImageOptions;
+  /** Share of the images that are tried, 0 to 1. */
+  readonly imageShare: number;
   /** How deep recovery itself is crashed. */
   readonly depth: number;
   /** Share of the states whose recovery is crashed too, 0 to 1. */
@@ -152,7 +154,9 @@ export async function exploreImages(
   known: Known,
   options: ExploreOptions,
 ): Promise<void> {
-  for (const image of files.crashImages(options.images)) await exploreImage(image, known, options);
+  for (const image of files.crashImages(options.images)) {
+    if (options.random.happens(options.imageShare)) await exploreImage(image, known, options);
+  }
 }
 
 async function exploreImage(image: CrashImage, known: Known, options: ExploreOptions): Promise<void> {
@@ -232,38 +236,48 @@ export async function exploreKill(
 
 export interface Soak {
   readonly seed: number;
-  /** States to check; the last crash may bring some more. */
+  /** Where workloads are crashed: at every I/O call, before and after it took effect, or at so many. */
+  readonly crashesPerWorkload: number | 'every';
+  /** No more crashes are begun once so many states were checked. */
   readonly states: number;
-  /** Crashes explored for each workload. */
-  readonly crashesPerWorkload: number;
+  readonly images: CrashImageOptions;
+  /** Share of the images that are tried, 0 to 1. */
+  readonly imageShare: number;
   readonly onProgress?: (explored: Explored, crashes: number) => void;
 }
 
-/** Explores crashes at random calls of random workloads. The same seed, the same states. */
-export async function exploreCrashes(soak: Soak): Promise<Explored & { crashes: number }> {
+/** Explores crashes of random workloads. The same seed, the same states. */
+export async function exploreCrashes(soak: Soak): Promise<Explored & { crashes: number; calls: number }> {
   const random = new SeededRandom(soak.seed);
   const explored = { states: 0, nested: 0 };
   let crashes = 0;
+  let calls = 0;
   while (explored.states < soak.states) {
     const workload = { seed: random.u32(), batches: random.between(4, 14) };
-    const calls = await countCalls(workload);
-    for (let tries = 0; tries < soak.crashesPerWorkload && explored.states < soak.states; tries++) {
-      const call = random.between(1, calls);
-      const effect = random.pick(['none', 'done'] as const);
+    const callCount = await countCalls(workload);
+    const points = Array.from({ length: 2 * callCount }, (_, at) => at);
+    random.shuffle(points);
+    const tried = soak.crashesPerWorkload === 'every' ? points : points.slice(0, soak.crashesPerWorkload);
+    calls += callCount;
+    for (const point of tried) {
+      if (explored.states >= soak.states) break;
+      const call = 1 + (point >> 1);
+      const effect = point % 2 === 0 ? 'none' : 'done';
       const crashed = await crashWorkload(workload, call, effect);
       if (crashed === null) continue;
       crashes++;
-      const images = { subsetUnitsMax: 4, randomSubsets: 6, byteTearsMax: 2, seed: random.u32() };
+      const images = { ...soak.images, seed: random.u32() };
       const path = [
         `SEED=${soak.seed} workload ${JSON.stringify(workload)} crashed at call ${call} (${effect})`,
       ];
-      const options = { images, depth: 3, nestedShare: 0.1, random, explored, path };
+      const { imageShare } = soak;
+      const options = { images, imageShare, depth: 3, nestedShare: 0.1, random, explored, path };
       await exploreImages(crashed.files, crashed.known, options);
       await exploreKill(crashed.files, crashed.known, options);
       soak.onProgress?.(explored, crashes);
     }
   }
-  return { ...explored, crashes };
+  return { ...explored, crashes, calls };
 }
 
 /** A state in which an invariant does not hold, with all that is needed to see it again. */
