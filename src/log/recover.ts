@@ -88,7 +88,7 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   };
   const log = tail.isDirty
     ? await succeedTail(input, dir, survey, tail)
-    : await reopenTail(input, survey, tail);
+    : await reopenTail(input, dir, survey, tail);
   return { ...log, report: { ...report, segments: log.sealed.length + 1 } };
 }
 
@@ -107,11 +107,14 @@ async function cleanUp(input: RecoverInput, dir: string, survey: Survey): Promis
 /** The tail has nothing unproven: it goes on. */
 async function reopenTail(
   input: RecoverInput,
+  dir: string,
   survey: Survey,
   tail: Tail,
 ): Promise<Omit<RecoveredLog, 'report'>> {
   const { sequence } = survey.tail.header;
   if (sequence > input.promise.segmentSequence) await input.persistSequence(sequence);
+  // The process before may have been killed between the renaming of the tail and the sync of its directory.
+  await input.fs.syncDirectory(dir);
   const file = await input.fs.open(survey.tail.path, 'write');
   return { sealed: survey.sealed, tail: survey.tail, file, end: tail.proven };
 }

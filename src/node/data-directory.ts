@@ -12,7 +12,7 @@
 
 import { isZero } from '../base/bytes.ts';
 import type { Chance } from '../base/chance.ts';
-import { TidemarkError } from '../base/errors.ts';
+import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { toIndex, toTerm, toTimeline } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { createLog, FIRST_SEQUENCE } from '../log/create-log.ts';
@@ -98,16 +98,29 @@ async function make(input: DataDirectoryInput): Promise<StatusFile> {
   return StatusFile.create(fs, dir, status, onStatusFailure);
 }
 
-/** Makes the directory and the parents it lacks, each durable in its own parent. */
+/**
+ * Makes the directory and the parents it lacks, each durable in its own parent. A directory that is there but
+ * not yet a data directory may have been made by a process that was killed before it could sync: so are its
+ * ancestors' names made durable again.
+ */
 async function makeDirectories(fs: FileSystem, dir: string): Promise<void> {
   const stat = await fs.stat(dir);
-  if (stat?.kind === 'directory') return;
-  if (stat !== null) throw notADirectory(dir, 'it is a file');
+  if (stat !== null && stat.kind !== 'directory') throw notADirectory(dir, 'it is a file');
+  if (stat !== null && (await fs.stat(`${dir}/${STATUS_NAME}`)) !== null) return;
   const slash = dir.lastIndexOf('/');
   const parent = slash > 0 ? dir.slice(0, slash) : slash === 0 ? '/' : '.';
   if (slash > 0) await makeDirectories(fs, parent);
-  await fs.makeDirectory(dir);
-  await fs.syncDirectory(parent);
+  if (stat === null) {
+    await fs.makeDirectory(dir);
+    await fs.syncDirectory(parent);
+    return;
+  }
+  try {
+    await fs.syncDirectory(parent);
+  } catch (error) {
+    // Not ours to read, so nothing of ours was made in it.
+    if (!isTidemarkError(error, 'TIDEMARK_NOT_WRITABLE')) throw error;
+  }
 }
 
 /** A directory without a status and with strange files is somebody's, and stays as it is. */
