@@ -124,7 +124,6 @@ class MemoryContent {
   }
 
   write(source: Uint8Array, offset: number): void {
-    if (source.length === 0) return;
     const end = offset + source.length;
     if (end > this.#buffer.length) this.#reserve(end);
     this.#buffer.set(source, offset);
@@ -187,7 +186,9 @@ class MemoryFile implements File {
 
   writeSync(source: Uint8Array, offset: number): void {
     this.#assertOpen(offset);
-    if (source.length > 0) this.#requireWritable('write');
+    if (source.length === 0) return;
+    if (this.#mode === 'read')
+      throw simulatedSystemError({ operation: 'write', path: this.path, offset }, 'EBADF');
     this.#content.write(source, offset);
   }
 
@@ -201,7 +202,8 @@ class MemoryFile implements File {
 
   async truncate(bytes: number): Promise<void> {
     this.#assertOpen(bytes);
-    this.#requireWritable('truncate');
+    if (this.#mode === 'read')
+      throw simulatedSystemError({ operation: 'truncate', path: this.path }, 'EINVAL');
     this.#content.resize(bytes);
   }
 
@@ -212,9 +214,5 @@ class MemoryFile implements File {
   #assertOpen(offset = 0): void {
     assert(!this.#isClosed, `${this.path} is open`);
     assert(Number.isSafeInteger(offset) && offset >= 0, `an offset is an integer from 0, got ${offset}`);
-  }
-
-  #requireWritable(operation: string): void {
-    if (this.#mode === 'read') throw simulatedSystemError({ operation, path: this.path }, 'EBADF');
   }
 }
