@@ -1,7 +1,6 @@
 /** An open file of the lossy file system. */
 
 import { assert } from '../base/assert.ts';
-import { bufferOf } from '../base/bytes.ts';
 import type { File, OpenMode } from '../storage/file-system.ts';
 import { type CallGate, refusal } from './lossy-calls.ts';
 import type { DiskFile, LossyDisk, WriteFate } from './lossy-disk.ts';
@@ -52,7 +51,7 @@ export class LossyFile implements File {
   }
 
   write(source: Uint8Array, offset: number): Promise<void> {
-    const issued = bufferOf(source.slice());
+    const issued = Buffer.from(source);
     return this.#later(() => {
       assert(
         issued.equals(source),
