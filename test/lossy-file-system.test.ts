@@ -72,7 +72,7 @@ test('lossy: a sector overwritten twice holds any of its versions', async () => 
   deepStrictEqual(outcomes(files, ['a'], { ...OLD_ONLY, byteTearsMax: 0 }), want.sort());
 });
 
-test('lossy: a sector that did not reach the disk may hold zeros or garbage, only where it was written', async () => {
+test('lossy: what did not reach the disk may be zeros or garbage, only where it was written', async () => {
   const durable = 'durable.'.repeat(64);
   const [files, file] = await durableFile(durable);
   await file.write(Buffer.from('NEW'), 100);
@@ -186,7 +186,7 @@ test('lossy: a file in a directory that is not durable is lost with it', async (
   deepStrictEqual(outcomes(files, ['d/a']), ['x']);
 });
 
-test('lossy: a sync covers what was written before it was called, and completes when the test says', async () => {
+test('lossy: a sync covers what was written before it, and completes when the test says', async () => {
   const [files, file] = await durableFile(sector('a') + sector('b'));
   files.holdSyncs();
   await file.write(Buffer.from('1'), 0);

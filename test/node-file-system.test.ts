@@ -17,7 +17,7 @@ import { isTidemarkError, TidemarkError } from '../src/base/errors.ts';
 import { NodeFileSystem } from '../src/storage/node-file-system.ts';
 import { type Callback, type SystemCalls, systemCalls } from '../src/storage/system-calls.ts';
 import { systemError } from '../src/storage/system-error.ts';
-import { interruption } from './short-system-calls.ts';
+import { interruption } from './support/short-system-calls.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'tidemark-node-files-'));
 after(() => rmSync(root, { recursive: true }));
@@ -226,7 +226,7 @@ test('a full disk keeps nobody from owning a directory', async () => {
 });
 
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const childPath = fileURLToPath(new URL(`storage-child.${extension}`, import.meta.url));
+const childPath = fileURLToPath(new URL(`support/storage-child.${extension}`, import.meta.url));
 
 function spawnChild(args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
   const stdio = ['ignore', 'pipe', 'inherit'] as const;

@@ -49,8 +49,8 @@ export interface FileSystem {
   /**
    * Takes the exclusive lock that the file at `path` stands for, creating the file if needed and writing
    * `note` into it. Freed by `release`, and by the system when the process dies in any way.
-   * Rejects at once with TIDEMARK_LOCKED, and the owner's note in its facts, while another holder lives,
-   * be it in this process or in another.
+   * Rejects at once with TIDEMARK_LOCKED, and the holder's note as its fact `owner`, while another holder
+   * lives, be it in this process or in another. On a full disk the lock may hold without its note.
    */
   lock(path: string, note: string): Promise<FileLock>;
 }
@@ -98,6 +98,9 @@ export interface File {
   /** Cuts or zero-extends the file to `bytes`. */
   truncate(bytes: number): Promise<void>;
 
-  /** Closes the handle; it promises nothing about durability. Idempotent. */
+  /**
+   * Closes the handle after the calls in flight; it promises nothing about durability. Idempotent. Any other
+   * call after it is a bug of the caller, and breaks an invariant.
+   */
   close(): Promise<void>;
 }

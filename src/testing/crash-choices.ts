@@ -2,9 +2,9 @@
  * Which of the pending operations reached the disk when the power went: the legal choices, in a bounded and
  * repeatable order, and the words in which one choice is printed and replayed.
  *
- * Pending operations fall apart into *units* that reach the disk or not: a sector or page of a write, a change
- * of size, a change of names. A unit may need earlier ones (lossy-disk.ts says which). A choice is legal when
- * it holds, with each unit, all that this one needs.
+ * Pending operations fall apart into *units* that reach the disk or not: a sector or page of a write, a
+ * change of size, a change of names. A unit may need earlier ones (lossy-disk.ts says which). A choice is
+ * legal when it holds, with each unit, all that this one needs.
  */
 
 import { assert, unreachable } from '../base/assert.ts';
@@ -43,7 +43,11 @@ export interface CrashImageOptions {
   readonly subsetUnitsMax?: number;
   /** Seeded random subsets tried when there are more units. @default 32 */
   readonly randomSubsets?: number;
-  /** Tears of the last write between two sectors, at any byte: all when it is that short, else seeded. @default 16 */
+  /**
+   * Tears of the last write at any byte: every one when the write is that short, else so many, seeded.
+   * Tears between its sectors come on top.
+   * @default 16
+   */
   readonly byteTearsMax?: number;
   /** What sectors may hold that did not reach the disk. @default all three */
   readonly fillings?: readonly Filling[];
@@ -247,11 +251,14 @@ export function randomChoice(pending: readonly PendingOperation[], random: Seede
 
 export function formatChoice({ grain, present, absent, tear, seed }: CrashChoice): string {
   const torn = tear === null ? 'none' : `${tear.bytes}/${tear.rest}`;
-  return `grain=${grain} present=${present === '' ? '-' : present} absent=${absent} tear=${torn} seed=${seed}`;
+  const units = present === '' ? '-' : present;
+  return `grain=${grain} present=${units} absent=${absent} tear=${torn} seed=${seed}`;
 }
 
-const CHOICE =
-  /^grain=(512|4096) present=([01]+|-) absent=(old|zero|garbage) tear=(none|(\d+)\/(old|zero|garbage)) seed=(\d+)$/;
+const CHOICE = new RegExp(
+  '^grain=(512|4096) present=([01]+|-) absent=(old|zero|garbage) ' +
+    'tear=(none|(\\d+)/(old|zero|garbage)) seed=(\\d+)$',
+);
 
 export function parseChoice(text: string): CrashChoice {
   const match = CHOICE.exec(text);

@@ -1,6 +1,6 @@
 /**
- * What every file system must do for Tidemark to stand on it, as test cases: run against the three of ours, and
- * against yours if you write one. Needs a test runner with the shape of node:test's `test`.
+ * What every file system must do for Tidemark to stand on it, as test cases: run against the three of ours,
+ * and against yours if you write one. Needs a test runner with the shape of node:test's `test`.
  *
  * It does not show durability: no program can, of a real disk. lossy-file-system.test.ts shows it of the
  * simulated one.

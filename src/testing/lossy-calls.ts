@@ -1,7 +1,7 @@
 /**
- * The gate that every call to a lossy file system passes: it counts and records, crashes on time, strikes with
- * faults, and completes asynchronous calls in an order drawn from the seed. No clock and no timer: a call
- * completes in a microtask, after as many others as chance wants.
+ * The gate that every call to a lossy file system passes: it counts and records, crashes on time, strikes
+ * with faults, and completes asynchronous calls in an order drawn from the seed. No clock and no timer: a
+ * call completes in a microtask, after as many others as chance wants.
  */
 
 import { assert } from '../base/assert.ts';
@@ -18,7 +18,7 @@ import type { SeededRandom } from './seeded-random.ts';
 /** Calls kept in the record; the older half is dropped above it. */
 const CALLS_KEPT_MAX = 1_000_000;
 
-/** Thrown by every call from the moment of the crash on. Not an operating error: nobody is left to handle it. */
+/** Thrown by every call from the crash on. Not an operating error: nobody is left to handle it. */
 export class SimulatedCrash extends Error {
   override readonly name = 'SimulatedCrash';
 }

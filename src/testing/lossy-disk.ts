@@ -1,6 +1,6 @@
 /**
- * A disk with two images: what the process sees (the page cache), and what is durable. Between them stands the
- * list of pending operations. This file keeps the images and answers one question: given which pending
+ * A disk with two images: what the process sees (the page cache), and what is durable. Between them stands
+ * the list of pending operations. This file keeps the images and answers one question: given which pending
  * operations reached the disk, what is on it after a power cut (`outcome`)? Which choices are legal, and in
  * what order they are tried, is crash-choices.ts.
  *

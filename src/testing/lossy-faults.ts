@@ -2,6 +2,7 @@
  * What a misbehaving disk does on demand (`Fault`) or by chance (`FaultOdds`), apart from crashing.
  */
 
+import { unreachable } from '../base/assert.ts';
 import { namesOf } from '../storage/directory-tree.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
@@ -77,11 +78,11 @@ export type Fault = FaultTarget &
     | { readonly kind: 'read-error'; readonly from: number; readonly to: number }
     /** A read returns at most `bytes`, as if the file ended there. */
     | { readonly kind: 'short-read'; readonly bytes: number }
-    /** sync or syncData fails with EIO; what was dirty never reaches the disk, and the cache still shows it. */
+    /** A sync fails with EIO; what was dirty never reaches the disk, and the cache still shows it. */
     | { readonly kind: 'sync-loss' }
     /** Reported as done, visible in the cache, never on the disk. */
     | { readonly kind: 'lost-write' }
-    /** The cache shows it in its place; on the disk it lands at `toOffset`, of another file if `toPath` says so. */
+    /** The cache shows it in its place; on the disk it lands at `toOffset`, of `toPath` if there is one. */
     | { readonly kind: 'misdirected-write'; readonly toPath?: string; readonly toOffset: number }
   );
 
@@ -144,22 +145,13 @@ export class Faults {
   }
 
   #byChance(call: IoCall): Strike | null {
-    const { odds } = this;
-    switch (call.op) {
-      case 'open':
-      case 'create':
-      case 'lock':
-        return this.#happens(odds.openExhausted) ? { kind: 'error', on: call.op, code: 'EMFILE' } : null;
-      case 'sync':
-      case 'sync-data':
-        return this.#happens(odds.syncLoss) ? { kind: 'sync-loss' } : null;
-      case 'read':
-        return call.bytes > 0 ? this.#readByChance(call) : null;
-      case 'write':
-        return call.bytes > 0 ? this.#writeByChance(call) : null;
-      default:
-        return null;
-    }
+    const { op, bytes } = call;
+    if (op === 'read' && bytes > 0) return this.#readByChance(call);
+    if (op === 'write' && bytes > 0) return this.#writeByChance(call);
+    if (isSync(op)) return this.#happens(this.odds.syncLoss) ? { kind: 'sync-loss' } : null;
+    const isOpening = op === 'open' || op === 'create' || op === 'lock';
+    if (!isOpening || !this.#happens(this.odds.openExhausted)) return null;
+    return { kind: 'error', on: op, code: 'EMFILE' };
   }
 
   #readByChance({ op, offset, bytes }: IoCall): Strike | null {
@@ -195,10 +187,17 @@ function applies(fault: Fault, call: IoCall): boolean {
     case 'short-read':
       return call.op === 'read';
     case 'sync-loss':
-      return call.op === 'sync' || call.op === 'sync-data';
-    default:
+      return isSync(call.op);
+    case 'lost-write':
+    case 'misdirected-write':
       return call.op === 'write';
+    default:
+      return unreachable(fault);
   }
+}
+
+function isSync(op: IoOperation): boolean {
+  return op === 'sync' || op === 'sync-data';
 }
 
 function onDemand(fault: Fault, call: IoCall): Strike {

@@ -1,7 +1,7 @@
 /**
- * Door 1, the one that misbehaves from a seed: files on a disk that forgets what was not synced, tears, flips,
- * fills up, fails a sync once, reads short and misdirects. For seeded tests, and for exploring every outcome
- * of a crash at every call.
+ * Door 1, the one that misbehaves from a seed: files on a disk that forgets what was not synced, tears,
+ * flips, fills up, fails a sync once, reads short and misdirects. For seeded tests, and for exploring every
+ * outcome of a crash at every call.
  *
  *     const files = new LossyFileSystem({ seed });
  *     files.crashAt(17);                        // every call from the 17th on throws SimulatedCrash
@@ -187,7 +187,7 @@ export class LossyFileSystem implements FileSystem {
     return this.#host.gate.callCount;
   }
 
-  /** Space on the disk, in bytes. May be changed at any time; removing and truncating files gives space back. */
+  /** Space on the disk, in bytes; may change at any time. Removing and truncating files gives space back. */
   get capacityBytes(): number {
     return this.#host.capacityBytes;
   }
@@ -299,7 +299,10 @@ export class LossyFileSystem implements FileSystem {
     return this.#host.gate.crash('crashed by the test');
   }
 
-  /** The legal outcomes of a power cut at this moment, bounded by the options; the first is the barest. */
+  /**
+   * The legal outcomes of a power cut at this moment, bounded by the options; the first is the barest. No
+   * call may reach this file system while they are drawn.
+   */
   *crashImages(options: CrashImageOptions = {}): Generator<CrashImage, void, undefined> {
     const units = new Map<number, CrashUnits>();
     for (const choice of crashChoices(this.#disk.pending, options)) {
@@ -324,10 +327,13 @@ export class LossyFileSystem implements FileSystem {
     return this.#image(new CrashUnits(this.#disk.pending, choice.grain), choice);
   }
 
-  /** The process is killed and the machine lives: all it wrote is in the cache, and no more durable than before. */
+  /**
+   * The process is killed and the machine lives: all it wrote is in the cache, and no more durable than
+   * before. Returns what the next process finds.
+   */
   kill(): LossyFileSystem {
     this.#host.gate.crash('the process was killed');
-    return new LossyFileSystem(this.#options, this.#disk.afterKill());
+    return this.#restarted(this.#disk.afterKill());
   }
 
   get #disk(): LossyDisk {
@@ -336,7 +342,12 @@ export class LossyFileSystem implements FileSystem {
 
   #image(units: CrashUnits, choice: CrashChoice): CrashImage {
     const disk = this.#disk.outcome(units.fateOf(choice, lastWriteOf(this.#disk.pending)));
-    return new CrashImage(new LossyFileSystem(this.#options, disk), choice, units);
+    return new CrashImage(this.#restarted(disk), choice, units);
+  }
+
+  /** What the next process finds: the same space, and no faults. */
+  #restarted(disk: LossyDisk): LossyFileSystem {
+    return new LossyFileSystem({ ...this.#options, capacityBytes: this.capacityBytes }, disk);
   }
 
   #later<Result>(call: Parameters<CallGate['enter']>[0], run: () => Result): Promise<Result> {

@@ -1,7 +1,7 @@
-/** System calls that move fewer bytes than asked and are interrupted, from a seed; everything else is real. */
+/** System calls that move fewer bytes than asked and are interrupted, from a seed; all else is real. */
 
-import { type SystemCalls, systemCalls } from '../src/storage/system-calls.ts';
-import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { type SystemCalls, systemCalls } from '../../src/storage/system-calls.ts';
+import { SeededRandom } from '../../src/testing/seeded-random.ts';
 
 export function shortSystemCalls(seed: number): SystemCalls {
   const random = new SeededRandom(seed);

@@ -1,7 +1,7 @@
 /** What the storage tests do in another process: `lock PATH` or `chains DIRECTORY`. */
 
 import { strictEqual } from 'node:assert';
-import { NodeFileSystem } from '../src/storage/node-file-system.ts';
+import { NodeFileSystem } from '../../src/storage/node-file-system.ts';
 
 const CHAINS = 8;
 const CHAIN_WRITES = 100;
