@@ -64,7 +64,7 @@ export async function runWorkload(files: LossyFileSystem, workload: Workload, kn
     await submitBatch(node, random, known);
     if (!random.happens(0.15)) continue;
     await node.close();
-    node = await openHistory(files, workload.seed + batch);
+    node = await openHistory(files, workload.seed + 1 + batch); // Ids of segments are never drawn twice.
   }
   await node.close();
 }
