@@ -7,7 +7,7 @@ import { ok } from 'node:assert';
 import { test } from 'node:test';
 import { exploreCrashes } from './support/crash-explorer.ts';
 
-test('crash A1-A8, B1-B7, B9, F2, F7: any crash leaves a prefix with all that was acknowledged', async (t) => {
+test('crash A1-A8, B1-B7, B9, F2, F7: every crash leaves a prefix with what was acknowledged', async (t) => {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
   t.diagnostic(`reproduce with SEED=${seed}`);
   const { states, nested, crashes, calls } = await exploreCrashes({

@@ -175,7 +175,7 @@ test('node: the key-value database by name', async () => {
   await rejects(node.submit('GET', 'greeting'), code('TIDEMARK_COMMAND_UNKNOWN'));
 });
 
-test('node A3: a directory that a crash left half-built is made again, whatever its spares hold', async () => {
+test('node A3: a half-built directory is made again, whatever its spares hold', async () => {
   const fs = new MemoryFileSystem();
   await fs.makeDirectory('/memory');
   await fs.makeDirectory('/memory/log');

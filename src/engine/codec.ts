@@ -1,9 +1,9 @@
 /**
  * Codec of what users hand in: arguments of commands and values of tables, as MessagePack.
  *
- * Deterministic: equal values built the same way give equal bytes (no shared structures, no floats of 32 bits,
- * keys of objects in their own order). Strict: what would not come back as it was is refused, with its place,
- * rather than stored as something else.
+ * Deterministic: equal values built the same way give equal bytes (no shared structures, no floats of 32
+ * bits, keys of objects in their own order). Strict: what would not come back as it was is refused, with its
+ * place, rather than stored as something else.
  */
 
 import { Packr } from 'msgpackr';
@@ -15,8 +15,8 @@ const DEPTH_MAX = 64;
 const packr = new Packr({ useRecords: false, variableMapSize: true, moreTypes: true });
 
 /**
- * Encodes null, undefined, booleans, numbers, bigints, strings, dates, Uint8Arrays, and arrays and plain objects
- * of them, up to 64 levels deep.
+ * Encodes null, undefined, booleans, numbers, bigints, strings, dates, Uint8Arrays, and arrays and plain
+ * objects of them, up to 64 levels deep.
  * @param what How an error names the value.
  * @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE for anything else.
  */

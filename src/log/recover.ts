@@ -111,8 +111,8 @@ async function reopenTail(
   survey: Survey,
   tail: Tail,
 ): Promise<Omit<RecoveredLog, 'report'>> {
-  // The process before may have been killed between the renaming of the tail and the sync of its directory: its
-  // name must be durable before the status promises it.
+  // The process before may have been killed between the renaming of the tail and the sync of its directory:
+  // its name must be durable before the status promises it.
   await input.fs.syncDirectory(dir);
   const { sequence } = survey.tail.header;
   if (sequence > input.promise.segmentSequence) await input.persistSequence(sequence);

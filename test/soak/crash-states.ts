@@ -29,7 +29,8 @@ const done = await exploreCrashes({
   },
 });
 const seconds = (performance.now() - started) / 1000;
+const { crashes, calls, nested } = done;
 console.log(
-  `seed ${seed}: ${done.states} crash states after ${done.crashes} crashes in ${done.calls} calls, ${done.nested} of them after a crash ` +
-    `in recovery, ${seconds.toFixed(0)} s: 0 violations`,
+  `seed ${seed}: ${done.states} crash states after ${crashes} crashes at ${calls} I/O calls, ${nested} of them after ` +
+    `a crash in recovery, ${seconds.toFixed(0)} s: 0 violations`,
 );

@@ -3,7 +3,8 @@
  * crashes inside recovery: the invariants that must hold in every one of these states.
  *
  * The machine numbers its commands: command k is refused unless k-1 came right before it. So the state tells
- * which prefix of the history took effect, and whether any command was lost in the middle, doubled or invented.
+ * which prefix of the history took effect, and whether any command was lost in the middle, doubled or
+ * invented.
  */
 
 import { ok, strictEqual } from 'node:assert';
@@ -88,7 +89,9 @@ async function submitBatch(node: HistoryNode, random: SeededRandom, known: Known
   if (failures.length > 0) throw failures[0];
 }
 
-/** Opens what a crash left, and checks that exactly a prefix is there that holds all that was acknowledged. */
+/**
+ * Opens what a crash left, and checks that exactly a prefix is there that holds all that was acknowledged.
+ */
 export async function checkRecovered(files: LossyFileSystem, known: Known, seed: number): Promise<void> {
   const node = await openHistory(files, seed);
   const last = await node.query('last');
@@ -203,8 +206,8 @@ async function crashRecovery(
 }
 
 /**
- * The process is killed, the cache survives, it starts again, acknowledges more; then the power goes. What the
- * second process only read from the cache must not count as durable (checklist B7, F2).
+ * The process is killed, the cache survives, it starts again, acknowledges more; then the power goes. What
+ * the second process only read from the cache must not count as durable (checklist B7, F2).
  */
 export async function exploreKill(
   files: LossyFileSystem,
