@@ -31,6 +31,6 @@ const done = await exploreCrashes({
 const seconds = (performance.now() - started) / 1000;
 const { crashes, calls, nested } = done;
 console.log(
-  `seed ${seed}: ${done.states} crash states after ${crashes} crashes at ${calls} I/O calls, ${nested} of them ` +
-    `after a crash in recovery, ${seconds.toFixed(0)} s: 0 violations`,
+  `seed ${seed}: ${done.states} crash states after ${crashes} crashes at ${calls} I/O calls, ` +
+    `${nested} of them after a crash in recovery, ${seconds.toFixed(0)} s: 0 violations`,
 );
