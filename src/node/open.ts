@@ -83,7 +83,8 @@ export async function open(
   if (typeof options.dir !== 'string' || options.dir === '')
     throw invalidOption('dir', options.dir, 'a path');
   const machine = options.machine ?? callableKeyValueMachine;
-  const doors = resolveDoors(options);
+  const notices: string[] = [];
+  const doors = resolveDoors(options, notices);
   const log = resolveLogOptions(options.log ?? {});
   const wiring = new Wiring();
   const dataDir = options.dir === MEMORY_DIR ? '/memory' : options.dir.replace(/(?<=.)\/+$/, '');
@@ -95,7 +96,7 @@ export async function open(
     onStatusFailure: wiring.fail,
   });
   try {
-    const parts = await openParts({ ...options, dir: dataDir }, doors, machine, directory, wiring);
+    const parts = await openParts({ ...options, dir: dataDir }, doors, machine, directory, wiring, notices);
     const node = new Node(machine, parts);
     wiring.connect(node, parts);
     return node;
@@ -129,6 +130,7 @@ async function openParts(
   machine: Machine,
   directory: DataDirectory,
   wiring: Wiring,
+  notices: readonly string[],
 ): Promise<NodeParts> {
   const { status, lock, isNew } = directory;
   const { clock, chance } = doors;
@@ -161,6 +163,7 @@ async function openParts(
     warnings: [
       ...status.repaired.map((copy) => `repaired copy ${copy.copy} of the status: ${copy.reason}`),
       ...log.report.warnings,
+      ...notices,
     ],
     isNew,
     commandsReplayed: engine.commandsApplied,
@@ -204,7 +207,10 @@ function logStatus(status: StatusFile): LogStatus {
   };
 }
 
-function resolveDoors(options: OpenOptions): Doors {
-  const fs = options.dir === MEMORY_DIR ? new MemoryFileSystem() : new NodeFileSystem();
+/** @param notices Takes what the platform cannot do (checklist L4). */
+function resolveDoors(options: OpenOptions, notices: string[]): Doors {
+  const onDirectorySyncUnsupported = (notice: string): void => void notices.push(notice);
+  const fs =
+    options.dir === MEMORY_DIR ? new MemoryFileSystem() : new NodeFileSystem({ onDirectorySyncUnsupported });
   return { fs, clock: systemClock, chance: systemChance, ...options.doors };
 }
