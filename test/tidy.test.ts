@@ -38,6 +38,7 @@ const SYSTEM_FILES: Record<string, RegExp> = {
   'base/chance.ts': /'node:crypto'/g,
   'base/crc32c.ts': /'node:module'/g,
   'base/digest.ts': /'node:crypto'/g,
+  'base/process.ts': /\bprocess\.pid\b/g,
   'engine/codec.ts': /instanceof Date/g, // Dates that users hand in.
 };
 

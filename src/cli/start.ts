@@ -1,5 +1,7 @@
 /** `tidemark start`: a node with a Redis port, until Ctrl-C. */
 
+import type { Connection, ConnectionHandler } from '../network/connection.ts';
+import { listenTcp } from '../network/tcp.ts';
 import { open } from '../node/open.ts';
 import { nodeInfo } from '../server/node-info.ts';
 import { startRedisServer } from '../server/redis-server.ts';
@@ -19,6 +21,7 @@ export interface StartOptions {
 
 /** Resolves with the exit code when the node has stopped. */
 export async function start(options: StartOptions): Promise<number> {
+  await requireFreePort(options);
   const log = options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes };
   const node = await open({ dir: options.dir, log });
   try {
@@ -42,6 +45,20 @@ export async function start(options: StartOptions): Promise<number> {
     await node.close();
   }
 }
+
+/** A port that is taken is found out before a data directory is made or recovered. */
+async function requireFreePort({ host, port }: StartOptions): Promise<void> {
+  if (port === 0) return;
+  const probe = await listenTcp({ host, port, onConnection: turnAway });
+  await probe.close();
+}
+
+function turnAway(connection: Connection): ConnectionHandler {
+  connection.destroy();
+  return { data: nothing, flushed: nothing, ended: nothing, closed: nothing };
+}
+
+function nothing(): void {}
 
 interface Announced {
   readonly host: string;

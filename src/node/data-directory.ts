@@ -14,6 +14,7 @@ import { isZero } from '../base/bytes.ts';
 import type { Chance } from '../base/chance.ts';
 import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { toIndex, toTerm, toTimeline } from '../base/positions.ts';
+import { PROCESS_LABEL } from '../base/process.ts';
 import type { Clock } from '../base/time.ts';
 import { createLog, FIRST_SEQUENCE } from '../log/create-log.ts';
 import { isSegmentName, SEGMENT_HEADER_BYTES } from '../log/segment.ts';
@@ -59,7 +60,7 @@ export async function openDataDirectory(input: DataDirectoryInput): Promise<Data
   const { fs, dir, machine, onStatusFailure } = input;
   await makeDirectories(fs, dir);
   await refuseForeignDirectory(fs, dir);
-  const lock = await fs.lock(`${dir}/${LOCK_NAME}`, `tidemark, machine ${machine.name}`);
+  const lock = await fs.lock(`${dir}/${LOCK_NAME}`, `${PROCESS_LABEL}, machine ${machine.name}`);
   try {
     const isNew = (await fs.stat(`${dir}/${STATUS_NAME}`)) === null && (await isUnmade(fs, dir));
     const status = isNew ? await make(input) : await StatusFile.open(fs, dir, onStatusFailure);
