@@ -14,6 +14,7 @@ import { table } from '../src/engine/table.ts';
 import { machine } from '../src/engine/typed-machine.ts';
 import { local, open } from '../src/node/open.ts';
 import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
+import { ManualClock } from '../src/testing/manual-clock.ts';
 
 const bank = machine({
   tables: { accounts: table<number>(), notes: table<{ text: string; at: number }>() },
@@ -173,6 +174,19 @@ test('node: the key-value database by name', async () => {
   strictEqual(await node.query('DBSIZE'), 2);
   await rejects(node.submit('INCR', 'greeting'), Rejection);
   await rejects(node.submit('GET', 'greeting'), code('TIDEMARK_COMMAND_UNKNOWN'));
+});
+
+test('node L7: a stall of ten seconds shows in the figures, and changes nothing', async () => {
+  const clock = new ManualClock();
+  const doors = { fs: new MemoryFileSystem(), clock };
+  await using node = await open({ machine: bank, dir: 'memory:', doors, ...small });
+  clock.advance(100);
+  strictEqual(node.stats().latenessMsMax, 0);
+  const pending = node.submit('deposit', { to: 'alice', amount: 1 });
+  clock.advance(10_100);
+  strictEqual(node.stats().latenessMsMax, 10_000);
+  strictEqual(await pending, 1);
+  strictEqual(await node.submit('deposit', { to: 'alice', amount: 1 }), 2);
 });
 
 test('node A3: a half-built directory is made again, whatever its spares hold', async () => {

@@ -10,6 +10,7 @@ import type { StatusFile } from '../log/status.ts';
 import type { LocalOrdering } from '../ordering/local.ts';
 import type { Ordering } from '../ordering/ordering.ts';
 import type { FileLock } from '../storage/file-system.ts';
+import type { Lateness } from './lateness.ts';
 
 /** What `open` found and did. */
 export interface NodeRecovery extends RecoveryReport {
@@ -30,6 +31,8 @@ export interface NodeStats {
   readonly lastIndex: Index;
   /** Why commands are refused now, or null. */
   readonly refusal: string | null;
+  /** Longest time that due work waited for the event loop, in milliseconds. */
+  readonly latenessMsMax: number;
   readonly log: Readonly<LogStats>;
 }
 
@@ -39,6 +42,7 @@ export interface NodeParts {
   readonly status: StatusFile;
   readonly lock: FileLock;
   readonly ordering: LocalOrdering;
+  readonly lateness: Lateness;
   readonly recovery: NodeRecovery;
 }
 
@@ -117,7 +121,7 @@ export class Node<Commands, Queries> {
   }
 
   stats(): NodeStats {
-    const { engine, log } = this.#parts;
+    const { engine, log, lateness } = this.#parts;
     return {
       keys: engine.state.size,
       stateBytes: engine.stateBytes,
@@ -127,6 +131,7 @@ export class Node<Commands, Queries> {
       durableIndex: log.durableIndex,
       lastIndex: log.lastIndex,
       refusal: log.refusal?.message ?? null,
+      latenessMsMax: lateness.maxMs,
       log: { ...log.stats },
     };
   }
@@ -165,7 +170,8 @@ export class Node<Commands, Queries> {
   }
 
   async #close(): Promise<void> {
-    const { ordering, log, status, lock } = this.#parts;
+    const { ordering, log, status, lock, lateness } = this.#parts;
+    lateness.stop();
     try {
       await ordering.close();
       if (this.#failure === null) {

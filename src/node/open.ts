@@ -22,6 +22,7 @@ import type { FileSystem } from '../storage/file-system.ts';
 import { MemoryFileSystem } from '../storage/memory-file-system.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { type DataDirectory, openDataDirectory } from './data-directory.ts';
+import { Lateness } from './lateness.ts';
 import { Node, type NodeParts, type NodeRecovery } from './node.ts';
 
 /** `dir` of a node that keeps everything in memory. */
@@ -169,7 +170,7 @@ async function openParts(
     commandsReplayed: engine.commandsApplied,
     tookMs: clock.monotonic() - started,
   };
-  return { engine, log, status, lock, ordering, recovery };
+  return { engine, log, status, lock, ordering, lateness: new Lateness(clock), recovery };
 }
 
 /** Brings the state back: every entry of the log, in order. */

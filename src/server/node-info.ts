@@ -29,7 +29,10 @@ export function nodeInfo(node: InformedNode): InfoSections {
       tidemark_recovered_commands: node.recovery.commandsReplayed,
       tidemark_recovery_ms: Math.round(node.recovery.tookMs),
     },
-    stats: { commands_applied: stats.commandsApplied },
+    stats: {
+      commands_applied: stats.commandsApplied,
+      tidemark_lateness_ms_max: stats.latenessMsMax.toFixed(1),
+    },
     keyspace: stats.keys === 0 ? {} : { db0: `keys=${stats.keys},expires=0,avg_ttl=0` },
   };
 }
