@@ -1,6 +1,6 @@
 /**
- * Lateness: how long the event loop kept due work waiting. A stall (a long command, a collection of garbage, a
- * stopped process) delays every answer, and whatever relies on a timer must know that it was late
+ * Lateness: how long the event loop kept due work waiting. A stall (a long command, a collection of garbage,
+ * a stopped process) delays every answer, and whatever relies on a timer must know that it was late
  * (checklist L7).
  */
 
