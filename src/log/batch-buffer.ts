@@ -29,6 +29,7 @@ export class BatchBuffer {
   #bytes = new Uint8Array(INITIAL_BYTES);
   #size = 0;
   readonly #drafts: Draft[] = [];
+  #hasEntries = false;
 
   get isEmpty(): boolean {
     return this.#drafts.length === 0;
@@ -39,6 +40,14 @@ export class BatchBuffer {
     return alignUp(this.#size, BLOCK_BYTES);
   }
 
+  /**
+   * Bytes that must be free in its segment: those of the batch, and behind entries a block for the mark that
+   * proves them, so that no batch has to wait for the next one to be proven.
+   */
+  get roomBytes(): number {
+    return this.diskBytes + (this.#hasEntries ? BLOCK_BYTES : 0);
+  }
+
   /** Copies a body behind the records so far. */
   add(type: RecordType, index: Index, term: Term, time: number, body: Uint8Array): void {
     const offset = this.#size;
@@ -47,6 +56,7 @@ export class BatchBuffer {
     this.#bytes.set(body, offset + RECORD_HEADER_BYTES);
     this.#bytes.fill(0, offset + RECORD_HEADER_BYTES + body.length, end);
     this.#drafts.push({ type, index, term, time, offset, length: body.length });
+    this.#hasEntries ||= type !== 'mark';
     this.#size = end;
   }
 
@@ -71,6 +81,7 @@ export class BatchBuffer {
 
   clear(): void {
     this.#drafts.length = 0;
+    this.#hasEntries = false;
     this.#size = 0;
     if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = new Uint8Array(INITIAL_BYTES);
   }

@@ -3,7 +3,7 @@
  * list. Each change has one commit point, the rename inside `makeSegment` or the status.
  */
 
-import { assert } from '../base/assert.ts';
+import { assert, InvariantViolation } from '../base/assert.ts';
 import { NO_BYTES } from '../base/bytes.ts';
 import type { Chance } from '../base/chance.ts';
 import { isTidemarkError, TidemarkError } from '../base/errors.ts';
@@ -11,11 +11,11 @@ import { type Index, nextIndex, previousIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { File, FileSystem } from '../storage/file-system.ts';
 import type { BatchBuffer } from './batch-buffer.ts';
-import { damagedLog } from './damage.ts';
+import { readRecords } from './read-records.ts';
 import { followingHeader, type RecoveredLog, trim } from './recover.ts';
 import { SEGMENT_HEADER_BYTES, segmentSeed } from './segment.ts';
 import { makeSegment, removeIfThere, removeSegment, type Segment, sparseIndexPath } from './segment-file.ts';
-import { type LogRecord, type ReaderPosition, SegmentReader, segmentStart } from './segment-reader.ts';
+import { type LogRecord, positionAfter, type ReaderPosition, segmentStart } from './segment-reader.ts';
 import type { Spare, Spares } from './spares.ts';
 import { SparseIndex } from './sparse-index.ts';
 import type { LogPromise, SealedSegment } from './survey.ts';
@@ -80,8 +80,8 @@ export class LogFiles {
     return this.#file;
   }
 
-  hasRoomFor(diskBytes: number): boolean {
-    return this.#end.offset + diskBytes <= this.#size;
+  hasRoomFor(batch: BatchBuffer): boolean {
+    return this.#end.offset + batch.roomBytes <= this.#size;
   }
 
   seal(batch: BatchBuffer): { bytes: Uint8Array; end: ReaderPosition } {
@@ -94,8 +94,8 @@ export class LogFiles {
     this.#end = end;
   }
 
-  takeSpare(diskBytes: number): Promise<Spare> {
-    return this.spares.take(SEGMENT_HEADER_BYTES + diskBytes);
+  takeSpare(batch: BatchBuffer): Promise<Spare> {
+    return this.spares.take(SEGMENT_HEADER_BYTES + batch.roomBytes);
   }
 
   /** Seals the tail and begins the segment after it in `spare`. Everything in the tail is durable. */
@@ -149,7 +149,7 @@ export class LogFiles {
     const at = all.findLastIndex((segment) => segment.header.firstIndex <= nextIndex(index));
     assert(at >= 0, `entry ${index} precedes the log`);
     const target = all[at]!;
-    const position = await this.#positionAfter(target, this.#endOf(target), index);
+    const position = await this.#findEnd(target, index);
     const spare = await this.spares.take(SEGMENT_HEADER_BYTES);
     await this.#begin(spare, target, position);
     const isReplaced = this.#tail.path === target.path;
@@ -165,47 +165,37 @@ export class LogFiles {
 
   async *read(first: Index, last: Index, durable: Index): AsyncGenerator<LogRecord, void, void> {
     if (first < this.#firstIndex || last > durable) throw notRetained(first, last, this.#firstIndex, durable);
-    // A snapshot of the list: a segment that is compacted away meanwhile is noticed, not skipped.
+    // A snapshot of the list: what is compacted or truncated away meanwhile is noticed, not skipped.
     const segments = [...this.#sealed, { ...this.#tail, end: this.#end.offset }];
+    const tailPoints = this.#points;
     for (const [at, segment] of segments.entries()) {
-      const next = segments[at + 1];
-      if (next !== undefined && next.header.firstIndex <= first) continue;
+      const next = segments[at + 1]?.header ?? null;
+      if (next !== null && next.firstIndex <= first) continue;
       if (segment.header.firstIndex > last) return;
-      yield* this.#readSegment(segment, first, last, next !== undefined);
+      const points = next === null ? tailPoints : await this.#readPoints(segment);
+      const start = points?.before(first) ?? segmentStart(segment.header);
+      try {
+        for await (const record of readRecords(this.#config.fs, segment, next, start)) {
+          if (record.index > last) return;
+          if (record.index >= first && record.type !== 'mark') yield record;
+        }
+      } catch (error) {
+        if (!isTidemarkError(error) || this.#holds(segment)) throw error;
+        throw notRetained(first, last, this.#firstIndex, this.#end.previousIndex);
+      }
     }
+  }
+
+  /** Whether all of a segment, as it was when a read began, is still part of the log. */
+  #holds({ header, end }: SealedSegment): boolean {
+    if (header.id === this.#tail.header.id) return end <= this.#end.offset;
+    return this.#sealed.some((sealed) => sealed.header.id === header.id && end <= sealed.end);
   }
 
   async close(): Promise<void> {
     await this.#tidying;
     await this.spares.close();
     await this.#file.close();
-  }
-
-  async *#readSegment(
-    segment: SealedSegment,
-    first: Index,
-    last: Index,
-    isSealed: boolean,
-  ): AsyncGenerator<LogRecord, void, void> {
-    const file = await this.#config.fs.open(segment.path, 'read');
-    try {
-      const points = isSealed ? await this.#readPoints(segment) : this.#points;
-      const start = points?.before(first) ?? segmentStart(segment.header);
-      const reader = new SegmentReader(file, segment.header, segment.end, start);
-      for (;;) {
-        const before = reader.position;
-        const step = await reader.next();
-        if (step.kind === 'record') {
-          if (step.record.index > last) return;
-          if (step.record.index >= first && step.record.type !== 'mark') yield step.record;
-          continue;
-        }
-        if (step.kind === 'end' && step.offset === segment.end) return;
-        throw damagedSegment(segment, step.offset, before, step.kind === 'end' ? 'zeros' : step.reason);
-      }
-    } finally {
-      await file.close();
-    }
   }
 
   /** Makes the segment that follows `position` of `old` the tail, and tells the status before it is used. */
@@ -225,34 +215,15 @@ export class LogFiles {
     this.spares.refill();
   }
 
-  #endOf(segment: Segment): number {
-    if (segment === this.#tail) return this.#end.offset;
-    const sealed = this.#sealed.find((candidate) => candidate.path === segment.path);
-    assert(sealed !== undefined, `${segment.path} is a segment of this log`);
-    return sealed.end;
-  }
-
-  /** Where the entry after `index` would stand. */
-  async #positionAfter(segment: Segment, end: number, index: Index): Promise<ReaderPosition> {
+  /** Where the entry after `index` would stand in `segment`. */
+  async #findEnd(segment: Segment, index: Index): Promise<ReaderPosition> {
     if (previousIndex(segment.header.firstIndex) === index) return segmentStart(segment.header);
-    const file = await this.#config.fs.open(segment.path, 'read');
-    try {
-      const reader = new SegmentReader(file, segment.header, end);
-      for (;;) {
-        const step = await reader.next();
-        if (step.kind !== 'record') {
-          throw damagedSegment(
-            segment,
-            step.offset,
-            reader.position,
-            step.kind === 'end' ? 'end' : step.reason,
-          );
-        }
-        if (step.record.index === index) return reader.position;
-      }
-    } finally {
-      await file.close();
+    const sealed = this.#sealed.find((candidate) => candidate.header.id === segment.header.id);
+    const whole = { ...segment, end: sealed?.end ?? this.#end.offset };
+    for await (const record of readRecords(this.#config.fs, whole, null)) {
+      if (record.index === index) return positionAfter(record);
     }
+    throw unreachableEntry(segment, index);
   }
 
   async #writePoints(segment: Segment, points: SparseIndex): Promise<void> {
@@ -289,12 +260,8 @@ export class LogFiles {
 /** A segment of 1 GiB has 8,192 points of 40 bytes; what is larger is not ours. */
 const POINTS_BYTES_MAX = 1024 * 1024;
 
-function damagedSegment(segment: Segment, offset: number, before: ReaderPosition, reason: string): Error {
-  const firstLost = before.previousIndex + 1;
-  return damagedLog(
-    `${segment.path} is damaged at offset ${offset} (${reason}): entry ${firstLost} cannot be read`,
-    { file: segment.path, offset, reason, firstLost },
-  );
+function unreachableEntry(segment: Segment, index: Index): Error {
+  return new InvariantViolation(`entry ${index} is in ${segment.path}, which verified to its end`);
 }
 
 function notRetained(first: Index, last: Index, firstIndex: Index, durable: Index): TidemarkError {

@@ -42,6 +42,12 @@ export interface LogConfig {
   readonly chance: Chance;
   readonly options: Required<LogOptions>;
   /**
+   * An entry of the log, verified. Called by `open` for each, oldest first, before anything on the disk is
+   * changed; what it throws ends the opening. The body is valid during the call.
+   * @param lastIndex Index of the last entry that will come.
+   */
+  readonly onReplay: (entry: LogRecord, lastIndex: Index) => void;
+  /**
    * Everything up to `index` is durable. Called synchronously between two batches: what is appended here
    * goes out with the next write at once; work that takes longer belongs into a microtask.
    */
@@ -79,6 +85,7 @@ export class Log {
   #run: Promise<void> | null = null;
   #poison: TidemarkError | null = null;
   #isClosing = false;
+  #truncating: Promise<void> | null = null;
   /** Whether the last batch on disk is proven by something after it. */
   #isProven = true;
   #idle: Timer | null = null;
@@ -93,7 +100,7 @@ export class Log {
   }
 
   /**
-   * Recovers the log of a data directory and opens it for appending.
+   * Recovers the log of a data directory, replays it and opens it for appending.
    * @throws TidemarkError TIDEMARK_LOG_DAMAGED, TIDEMARK_FOREIGN_FILE, TIDEMARK_FORMAT_NEWER, before anything
    *   is changed; TIDEMARK_DISK_FULL when there is no room for a segment; any error of the file system.
    */
@@ -105,19 +112,17 @@ export class Log {
     const spares = new Spares({ fs, dir, segmentBytes: options.segmentBytes, clock, onFailure });
     const persistSequence = (sequence: number): Promise<void> => status.persistSequence(sequence);
     const { promise } = status;
-    const recovered = await recoverLog({
-      fs,
-      dataDir,
-      identity,
-      promise,
-      spares,
-      chance,
-      clock,
-      persistSequence,
-    });
-    const place = { fs, dir, chance, clock, spares, status, onFailure };
-    const files = new LogFiles(place, recovered, await recovered.file.size());
-    log = new Log(config, files, recovered.report);
+    const { onReplay } = config;
+    const input = { fs, dataDir, identity, promise, spares, chance, clock, persistSequence, onReplay };
+    try {
+      const recovered = await recoverLog(input);
+      const place = { fs, dir, chance, clock, spares, status, onFailure };
+      const files = new LogFiles(place, recovered, await recovered.file.size());
+      log = new Log(config, files, recovered.report);
+    } catch (error) {
+      await spares.close();
+      throw error;
+    }
     spares.refill();
     return log;
   }
@@ -158,6 +163,7 @@ export class Log {
    */
   append(term: Term, time: number, body: Uint8Array): Index {
     assert(!this.#isClosing, 'nothing is appended to a log that closes');
+    assert(this.#truncating === null, 'nothing is appended while the log is being truncated');
     assert(body.length <= BODY_BYTES_MAX, `a body has at most ${BODY_BYTES_MAX} bytes, got ${body.length}`);
     assert(term >= this.#last.term, `term ${term} follows term ${this.#last.term}`);
     assert(time >= this.#last.time, `time ${time} follows time ${this.#last.time}`);
@@ -197,9 +203,20 @@ export class Log {
     await this.#files.compactTo(index);
   }
 
-  /** Drops entries after `index`; when it resolves they are durably gone. Waits for the batch in flight. */
-  async truncateAfter(index: Index): Promise<void> {
+  /**
+   * Drops entries after `index`; when it resolves they are durably gone. Waits for the batch in flight;
+   * nothing is appended until it has resolved.
+   */
+  truncateAfter(index: Index): Promise<void> {
+    assert(this.#truncating === null, 'one truncation at a time');
     assert(index <= this.#last.index && index >= this.firstIndex - 1, `cannot truncate after ${index}`);
+    this.#truncating = this.#truncateAfter(index).finally(() => {
+      this.#truncating = null;
+    });
+    return this.#truncating;
+  }
+
+  async #truncateAfter(index: Index): Promise<void> {
     await this.#settle();
     if (this.#poison !== null) throw this.#poison;
     this.#idle?.cancel();
@@ -213,6 +230,7 @@ export class Log {
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#idle?.cancel();
+    await this.#truncating?.catch(() => undefined); // Its caller has the error.
     await this.#settle();
     this.#mark();
     await this.#settle();
@@ -248,7 +266,6 @@ export class Log {
   /** Proves the last batch: whoever finds it damaged later knows that it was durable. */
   #mark(): void {
     if (this.#isProven || this.#poison !== null || this.#run !== null) return;
-    if (!this.#files.hasRoomFor(this.#collecting.diskBytes + 1)) return; // The next segment will prove it.
     this.#collect('mark', NO_BYTES);
     this.flush();
   }
@@ -258,7 +275,7 @@ export class Log {
       const target = this.#last;
       [this.#collecting, this.#writing] = [this.#writing, this.#collecting];
       try {
-        if (!this.#files.hasRoomFor(this.#writing.diskBytes) && !(await this.#rotate())) continue;
+        if (!this.#files.hasRoomFor(this.#writing) && !(await this.#rotate())) continue;
         await this.#writeOne(this.#files.file);
       } catch (error) {
         this.poison(error);
@@ -291,7 +308,7 @@ export class Log {
   async #rotate(): Promise<boolean> {
     let spare: Spare;
     try {
-      spare = await this.#files.takeSpare(this.#writing.diskBytes);
+      spare = await this.#files.takeSpare(this.#writing);
     } catch (error) {
       if (!(error instanceof TidemarkError) || error.remedy !== 'retry') throw error;
       this.#collecting.clear();

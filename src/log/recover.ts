@@ -1,17 +1,18 @@
 /**
  * Recovery of the log after any end of the process, clean or not (docs/format.md §2.5).
  *
- * Steps; nothing is changed before step 4:
+ * Steps; nothing is changed before step 5:
  *  1. Survey: find the segments that are the log (survey.ts).
  *  2. Examine the tail: proven part, suffix, torn write; damage stops here (tail.ts).
  *  3. Hold the end against the committed index of the status: an end before it is damage (checklist E6, B8).
- *  4. Quarantine unreadable files, remove leftovers.
- *  5. When anything stands after the proven part: make a new segment that follows the proven part and holds
+ *  4. Read every entry and hand it out, so that damage anywhere stops here (C1; read-records.ts).
+ *  5. Quarantine unreadable files, remove leftovers.
+ *  6. When anything stands after the proven part: make a new segment that follows the proven part and holds
  *     the suffix. The rename of that file is the commit point (B5, B7).
- *  6. Record its sequence in the status, then give back the space behind the end of the segment before.
+ *  7. Record its sequence in the status, then give back the space behind the ends of the sealed segments.
  *
- * A crash at any point leads to the same end when recovery runs again (B9): before the rename of step 5 the
- * old tail is as it was; after it the old tail's rest is dead, and step 6 only repeats.
+ * A crash at any point leads to the same end when recovery runs again (B9): before the rename of step 6 the
+ * old tail is as it was; after it the old tail's rest is dead, and step 7 only repeats.
  */
 
 import { assert } from '../base/assert.ts';
@@ -21,6 +22,7 @@ import type { Clock } from '../base/time.ts';
 import type { File, FileSystem } from '../storage/file-system.ts';
 import { damagedLog } from './damage.ts';
 import { ifThereIsRoom, Quarantine } from './quarantine.ts';
+import { replayEntries } from './read-records.ts';
 import { encodeHeader, RECORD_HEADER_BYTES, recordEnd } from './record.ts';
 import { type Identity, SEGMENT_HEADER_BYTES, type SegmentHeader, segmentSeed } from './segment.ts';
 import { makeSegment, removeSegment, type Segment } from './segment-file.ts';
@@ -40,6 +42,8 @@ export interface RecoverInput {
   readonly clock: Clock;
   /** Makes the sequence of the newest segment durable in the status. */
   readonly persistSequence: (sequence: number) => Promise<void>;
+  /** Given every entry; see `LogConfig.onReplay`. */
+  readonly onReplay: (entry: LogRecord, lastIndex: Index) => void;
 }
 
 /** What recovery found and did, for people. */
@@ -70,6 +74,9 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   const tail = await examineTail(input.fs, survey.tail);
   const lastIndex = tail.suffix.at(-1)?.index ?? tail.proven.previousIndex;
   if (lastIndex < input.promise.commitIndex) throw endsTooEarly(survey.tail.path, lastIndex, input.promise);
+
+  const { firstIndex } = input.promise;
+  await replayEntries(input.fs, survey, tail, firstIndex, (entry) => input.onReplay(entry, lastIndex));
 
   const warnings = await cleanUp(input, dir, survey);
   await input.spares.adopt(survey.spares);

@@ -70,6 +70,17 @@ export function segmentStart(header: SegmentHeader): ReaderPosition {
   };
 }
 
+/** What the record after `record` must follow. */
+export function positionAfter(record: LogRecord): ReaderPosition {
+  return {
+    offset: record.endOffset,
+    previousCrc: record.headerCrc,
+    previousIndex: record.index,
+    previousTerm: record.term,
+    previousTime: record.time,
+  };
+}
+
 export class SegmentReader {
   readonly #file: File;
   readonly #header: SegmentHeader;
@@ -125,14 +136,9 @@ export class SegmentReader {
     const before = this.#position;
     if (header.previous !== before.previousCrc) return { kind: 'invalid', offset, reason: 'chain' };
     if (!this.#isInOrder(header)) return { kind: 'invalid', offset, reason: 'order' };
-    this.#position = {
-      offset: endOffset,
-      previousCrc: header.headerCrc,
-      previousIndex: header.index,
-      previousTerm: header.term,
-      previousTime: header.time,
-    };
-    return { kind: 'record', record: { ...header, offset, endOffset, body } };
+    const record = { ...header, offset, endOffset, body };
+    this.#position = positionAfter(record);
+    return { kind: 'record', record };
   }
 
   #isInOrder(header: RecordHeader): boolean {

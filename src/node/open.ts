@@ -143,22 +143,24 @@ async function openParts(
     options: (options.ordering ?? local()).options,
     onFatal: wiring.fail,
   });
+  const { firstIndex } = status.current;
+  assert(firstIndex === 1, `without a checkpoint the log starts at entry 1, not ${firstIndex}`);
   const log = await Log.open({
     ...doors,
     dataDir: options.dir,
     identity: status.current,
     status: logStatus(status),
     options: resolveLogOptions(options.log ?? {}),
+    onReplay(entry, entriesTotal) {
+      engine.apply(entry, null);
+      options.onProgress?.({ entriesReplayed: entry.index, entriesTotal });
+    },
     onDurable: (index) => ordering.onDurable(index),
     onRefused: (afterIndex, error) => ordering.onRefused(afterIndex, error),
     onPoisoned: wiring.fail,
   });
-  try {
-    await replay(log, engine, options.onProgress);
-  } catch (error) {
-    await log.close();
-    throw error;
-  }
+  const { appliedIndex } = engine;
+  assert(appliedIndex === log.durableIndex, `replay ends at ${log.durableIndex}, not ${appliedIndex}`);
   const recovery: NodeRecovery = {
     ...log.report,
     warnings: [
@@ -171,25 +173,6 @@ async function openParts(
     tookMs: clock.monotonic() - started,
   };
   return { engine, log, status, lock, ordering, lateness: new Lateness(clock), recovery };
-}
-
-/** Brings the state back: every entry of the log, in order. */
-async function replay(
-  log: Log,
-  engine: Engine,
-  onProgress: ((progress: RecoveryProgress) => void) | undefined,
-): Promise<void> {
-  assert(log.firstIndex === 1, `without a checkpoint the log starts at entry 1, not ${log.firstIndex}`);
-  const entriesTotal = log.durableIndex;
-  if (entriesTotal === 0) return;
-  for await (const record of log.read(log.firstIndex)) {
-    engine.apply(record, null);
-    onProgress?.({ entriesReplayed: record.index, entriesTotal });
-  }
-  assert(
-    engine.appliedIndex === log.durableIndex,
-    `replay ends at ${log.durableIndex}, not ${engine.appliedIndex}`,
-  );
 }
 
 /** The fields of the status that the log reads and keeps true. */
