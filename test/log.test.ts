@@ -1,6 +1,6 @@
 /**
- * The log as its users see it (src/log/log.ts): append, group commit, rotation, reading, compaction, truncation,
- * opening again. On a disk that does as it is told; what a bad one does is in the other `log-*` tests.
+ * The log as its users see it (src/log/log.ts): append, group commit, rotation, reading, compaction,
+ * truncation, opening again. On a disk that does as it is told; what a bad one does is in the `log-*` tests.
  */
 
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from 'node:assert';
@@ -302,7 +302,7 @@ test('log: truncation waits for the batch in flight, and nothing is appended mea
   await made.check();
 });
 
-test('log: terms and times never fall, bodies have a bound, and only what is there is truncated', async () => {
+test('log: terms and times never fall, bodies have a bound, truncation too', async () => {
   const made = await TestLog.make();
   const body = bodyOf(1, 10);
   made.log.append(toTerm(3), 1000, body);

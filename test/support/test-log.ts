@@ -1,6 +1,6 @@
 /**
- * A log on its own, with small segments, a status in memory, a clock that stands still and chance from a seed:
- * the same calls give the same bytes.
+ * A log on its own, with small segments, a status in memory, a clock that stands still and chance from a
+ * seed: the same calls give the same bytes.
  */
 
 import { deepStrictEqual, strictEqual } from 'node:assert';
