@@ -1,0 +1,19 @@
+/**
+ * The main promise, in small: `npm run crash` with a few rounds. Goal: what was acknowledged outlives
+ * SIGKILL, and nothing happens twice. Method: seeded; see test/crash/kill-nine.ts.
+ */
+
+import { ok, strictEqual } from 'node:assert';
+import { test } from 'node:test';
+import { describeSummary, runKillNine } from './crash/kill-nine.ts';
+
+const ROUNDS = 6;
+
+test('kill -9: no acknowledged write is lost, and none is applied twice', async (t) => {
+  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
+  t.diagnostic(`reproduce with SEED=${seed}`);
+  const summary = await runKillNine({ rounds: ROUNDS, seed, print: (line) => t.diagnostic(line) });
+  strictEqual(summary.failure, null, describeSummary(summary).join('\n'));
+  strictEqual(summary.rounds, ROUNDS);
+  ok(summary.writesAcknowledged > 0, 'the server served');
+});
