@@ -1,0 +1,35 @@
+/**
+ * `npm run bench`: sets up, and runs one of the benchmarks of bench/.
+ *
+ *     npm run bench                     the Redis port beside Redis
+ *     npm run bench -- log              another one; an unknown name lists them
+ *     npm run bench -- redis --json     further words go to the benchmark
+ */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { setUp } from './setup.mjs';
+
+const BENCHMARKS = {
+  redis: 'the Redis port beside Redis, both syncing before they answer',
+  log: 'the log alone: append to durable, beside what the disk does by itself',
+  'live-index': 'the live index beside a Map: rates, stalls, memory',
+};
+
+process.exitCode = await bench(process.argv.slice(2));
+
+async function bench(words) {
+  const isNamed = words[0] !== undefined && !words[0].startsWith('-');
+  const [name, args] = isNamed ? [words[0], words.slice(1)] : ['redis', words];
+  if (!(name in BENCHMARKS)) {
+    const list = Object.entries(BENCHMARKS).map(([known, text]) => `  ${known.padEnd(12)}${text}`);
+    console.error(`tidemark: no benchmark is called ${name}. There are:\n${list.join('\n')}`);
+    return 1;
+  }
+  if (!(await setUp())) return 1;
+  const path = fileURLToPath(new URL(`../dist/bench/${name}.js`, import.meta.url));
+  const child = spawn(process.execPath, ['--enable-source-maps', path, ...args], { stdio: 'inherit' });
+  const [code] = await once(child, 'exit');
+  return code ?? 1;
+}
