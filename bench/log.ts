@@ -147,6 +147,7 @@ async function openLog(
       },
     },
     options: { segmentBytes },
+    onReplay: () => undefined,
     onDurable: (index) => load?.onDurable(log, index),
     onRefused: (_afterIndex, error) => fail(error),
     onPoisoned: fail,
