@@ -36,6 +36,11 @@ const bank = machine({
     close({ accounts }, who: string) {
       return accounts.delete(who);
     },
+    async later({ accounts }, who: string) {
+      accounts.set(who, 1);
+      await Promise.resolve();
+      accounts.set(who, 2);
+    },
     fail() {
       throw new InvariantViolation('planted');
     },
@@ -138,6 +143,13 @@ test('node: unknown names, unencodable arguments and wrong options are refused b
   await rejects(open({ dir: '' }), code('TIDEMARK_OPTION_INVALID'));
   await rejects(open({ dir: 'memory:', log: { segmentBytes: 1000 } }), code('TIDEMARK_OPTION_INVALID'));
   await rejects(open({ dir: 'memory:', dri: 1 } as never), code('TIDEMARK_OPTION_INVALID'));
+});
+
+test('node: a command that returns a promise is refused, and leaves nothing behind', async () => {
+  await using node = await open({ machine: bank, dir: 'memory:', ...small });
+  await rejects(node.submit('later', 'alice'), code('TIDEMARK_COMMAND_ASYNC'));
+  strictEqual(await node.query('balance', 'alice'), null);
+  strictEqual(await node.submit('deposit', { to: 'alice', amount: 3 }), 3);
 });
 
 test('node: after close everything is refused, and close may be called twice', async () => {

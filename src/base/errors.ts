@@ -11,6 +11,7 @@ export const ERROR_CODES = {
   TIDEMARK_BUSY: 'too many bytes wait for the disk; the command was not accepted',
   TIDEMARK_COMMAND_UNKNOWN: 'the machine has no command or query of that name',
   TIDEMARK_COMMAND_TOO_LARGE: 'a command is larger than commandBytesMax',
+  TIDEMARK_COMMAND_ASYNC: 'a command or query returned a promise; both are synchronous',
   TIDEMARK_VALUE_UNENCODABLE:
     'an argument, result or stored value cannot be encoded, or not within the limits',
   TIDEMARK_LOCKED: 'another process owns the data directory',

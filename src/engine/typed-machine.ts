@@ -95,7 +95,8 @@ export function machine<
       const [called, argument] = decodeCall(command);
       const run = own(commands, called);
       if (run === undefined) throw unknownCall(name, 'command', called);
-      return run(tablesOf(state, tableNames) as TablesOf<Definitions>, argument as never, context);
+      const tables = tablesOf(state, tableNames) as TablesOf<Definitions>;
+      return synchronous(run(tables, argument as never, context), called);
     },
     describe(command) {
       try {
@@ -112,7 +113,8 @@ export function machine<
     query(state, called, args) {
       const run = own(queries, called);
       if (run === undefined) throw unknownCall(name, 'query', called);
-      return run(readTablesOf(state, tableNames) as ReadTablesOf<Definitions>, args[0] as never);
+      const tables = readTablesOf(state, tableNames) as ReadTablesOf<Definitions>;
+      return synchronous(run(tables, args[0] as never), called);
     },
     detach: (result) => result,
   };
@@ -140,6 +142,19 @@ function own<Functions extends object>(
   name: string,
 ): Functions[keyof Functions] | undefined {
   return Object.hasOwn(functions, name) ? functions[name as keyof Functions] : undefined;
+}
+
+/**
+ * A promise's outcome would come after the command is over: neither its writes nor its result could count.
+ */
+function synchronous(result: unknown, called: string): unknown {
+  if (!(result instanceof Promise)) return result;
+  result.catch(() => undefined); // Its failure, most likely a write that came too late, tells nothing more.
+  throw new TidemarkError(
+    'TIDEMARK_COMMAND_ASYNC',
+    `${called} returned a promise; commands and queries are synchronous: pass what they need as argument`,
+    { remedy: 'fix-call', facts: { called } },
+  );
 }
 
 function unknownCall(machineName: string, kind: 'command' | 'query', called: string): TidemarkError {
