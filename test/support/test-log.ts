@@ -35,6 +35,9 @@ export function newStatus(): StatusFields {
   return { firstIndex: toIndex(1), segmentSequence: FIRST_SEQUENCE, commitIndex: toIndex(0) };
 }
 
+/** No two logs of a test draw the same segment ids, for the second may go on where the first was killed. */
+let seedsUsed = 0;
+
 export interface TestLogOptions {
   readonly fs?: FileSystem;
   readonly dataDir?: string;
@@ -62,7 +65,7 @@ export class TestLog {
   constructor(options: TestLogOptions = {}) {
     this.fs = options.fs ?? new MemoryFileSystem();
     this.dataDir = options.dataDir ?? DATA_DIR;
-    this.chance = new SeededRandom(options.seed ?? 1);
+    this.chance = new SeededRandom(options.seed ?? ++seedsUsed);
     this.status = options.status ?? newStatus();
     this.segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
   }
@@ -180,10 +183,14 @@ export class TestLog {
 
 /** `entry 12 ` and then bytes that differ from entry to entry; at least as long as that text. */
 export function bodyOf(index: number, bytes: number): Uint8Array {
-  const text = `entry ${index} `;
-  const filler = new SeededRandom(index).fill(Buffer.alloc(Math.max(0, bytes - text.length)));
-  return Buffer.concat([Buffer.from(text), filler]);
+  const text = Buffer.from(`entry ${index} `);
+  if (filler.length < bytes + 1024) filler = new SeededRandom(1).fill(Buffer.alloc(2 * bytes + 1024));
+  const from = (index * 7) % 1024;
+  return Buffer.concat([text, filler.subarray(from, from + Math.max(0, bytes - text.length))]);
 }
+
+/** Made once: to draw it anew for every entry takes longer than all else in these tests. */
+let filler = new SeededRandom(1).fill(Buffer.alloc(256 * 1024));
 
 /** What identifies a body made by `bodyOf`, once all of it was compared. */
 function textOf(record: LogRecord): string {
