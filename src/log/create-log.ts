@@ -27,11 +27,8 @@ export async function createLog(input: CreateLogInput): Promise<void> {
   const dir = `${dataDir}/log`;
   await fs.makeDirectory(dir);
   await fs.syncDirectory(dataDir);
-  let failure: unknown = null;
-  const onFailure = (error: unknown): void => {
-    failure = error;
-  };
-  const spares = new Spares({ fs, dir, segmentBytes, clock, onFailure });
+  // Nothing is made in the background: `take` makes the one that is needed.
+  const spares = new Spares({ fs, dir, segmentBytes, clock, onFailure: () => undefined });
   const header = {
     ...identity,
     timeline: toTimeline(1),
@@ -48,6 +45,4 @@ export async function createLog(input: CreateLogInput): Promise<void> {
   const spare = await spares.take(segmentBytes);
   const { file } = await makeSegment({ fs, dir, clock }, spare, header, NO_BYTES);
   await file.close();
-  await spares.close();
-  if (failure !== null) throw failure;
 }

@@ -46,7 +46,7 @@ export class LogFiles {
   #sealed: SealedSegment[];
   #tail: Segment;
   #file: File;
-  #size = 0;
+  #size: number;
   #seed: number;
   #end: ReaderPosition;
   #points = new SparseIndex();
@@ -54,13 +54,13 @@ export class LogFiles {
   /** Work that follows a rotation, one segment after the other. */
   #tidying: Promise<void> = Promise.resolve();
 
-  constructor(config: LogFilesConfig, recovered: RecoveredLog, size: number) {
+  constructor(config: LogFilesConfig, recovered: RecoveredLog) {
     this.#config = config;
     this.spares = config.spares;
     this.#sealed = [...recovered.sealed];
     this.#tail = recovered.tail;
     this.#file = recovered.file;
-    this.#size = size;
+    this.#size = recovered.size;
     this.#seed = segmentSeed(recovered.tail.header);
     this.#end = recovered.end;
     this.#firstIndex = config.status.promise.firstIndex;
@@ -204,8 +204,13 @@ export class LogFiles {
     const sequence = this.#tail.header.sequence + 1;
     const header = followingHeader(old.header, position, sequence, chance);
     const { segment, file } = await makeSegment(this.#config, spare, header, NO_BYTES);
-    await status.persistSequence(sequence);
-    await this.#file.close();
+    try {
+      await status.persistSequence(sequence);
+      await this.#file.close();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
     this.#tail = segment;
     this.#file = file;
     this.#size = await file.size();

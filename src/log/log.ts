@@ -117,8 +117,7 @@ export class Log {
     try {
       const recovered = await recoverLog(input);
       const place = { fs, dir, chance, clock, spares, status, onFailure };
-      const files = new LogFiles(place, recovered, await recovered.file.size());
-      log = new Log(config, files, recovered.report);
+      log = new Log(config, new LogFiles(place, recovered), recovered.report);
     } catch (error) {
       await spares.close();
       throw error;

@@ -17,6 +17,7 @@
 
 import { assert } from '../base/assert.ts';
 import type { Chance } from '../base/chance.ts';
+import { isTidemarkError } from '../base/errors.ts';
 import { type Index, nextIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { File, FileSystem } from '../storage/file-system.ts';
@@ -63,6 +64,8 @@ export interface RecoveredLog {
   readonly sealed: readonly SealedSegment[];
   readonly tail: Segment;
   readonly file: File;
+  /** Of the tail's file, in bytes. */
+  readonly size: number;
   /** Where the next batch goes, and what it follows. Everything before is durable. */
   readonly end: ReaderPosition;
   readonly report: RecoveryReport;
@@ -96,7 +99,19 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   const log = tail.isDirty
     ? await succeedTail(input, dir, survey, tail)
     : await reopenTail(input, dir, survey, tail);
+  for (const sealed of log.sealed) await trimLeftover(input.fs, sealed, warnings);
   return { ...log, report: { ...report, segments: log.sealed.length + 1 } };
+}
+
+/** Gives back space that a crash kept from being given back. Nothing depends on it. */
+async function trimLeftover(fs: FileSystem, { path, end }: SealedSegment, warnings: string[]): Promise<void> {
+  try {
+    const stat = await fs.stat(path);
+    if (stat !== null && stat.bytes > end) await trim(fs, path, end);
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+    warnings.push(`the space behind ${path} offset ${end} was not given back: ${error.message}`);
+  }
 }
 
 async function cleanUp(input: RecoverInput, dir: string, survey: Survey): Promise<string[]> {
@@ -124,7 +139,12 @@ async function reopenTail(
   const { sequence } = survey.tail.header;
   if (sequence > input.promise.segmentSequence) await input.persistSequence(sequence);
   const file = await input.fs.open(survey.tail.path, 'write');
-  return { sealed: survey.sealed, tail: survey.tail, file, end: tail.proven };
+  try {
+    return { sealed: survey.sealed, tail: survey.tail, file, size: await file.size(), end: tail.proven };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
 /** Makes the segment that follows the proven part of the tail and holds its suffix. */
@@ -143,10 +163,15 @@ async function succeedTail(
   await keepTornBytes(input, old, tail);
   const spare = await input.spares.take(header.provenTo);
   const { segment, file } = await makeSegment({ fs, dir, clock: input.clock }, spare, header, bytes);
-  await input.persistSequence(sequence);
-  if (segment.path === old.path) return { sealed: survey.sealed, tail: segment, file, end };
-  await trim(fs, old.path, tail.proven.offset);
-  return { sealed: [...survey.sealed, { ...old, end: tail.proven.offset }], tail: segment, file, end };
+  try {
+    await input.persistSequence(sequence);
+    const isReplaced = segment.path === old.path;
+    const sealed = isReplaced ? survey.sealed : [...survey.sealed, { ...old, end: tail.proven.offset }];
+    return { sealed, tail: segment, file, size: await file.size(), end };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
 /**

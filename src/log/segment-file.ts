@@ -40,12 +40,17 @@ export async function makeSegment(
   const { fs, dir, clock } = place;
   const path = `${dir}/${segmentName(header)}`;
   const { file } = spare;
-  await file.write(encodeSegmentHeader(header), 0);
-  if (records.length > 0) await file.write(records, SEGMENT_HEADER_BYTES);
-  await file.sync();
-  await fs.rename(spare.path, path);
-  await syncDirectoryPatiently(fs, dir, clock);
-  return { segment: { header, path }, file };
+  try {
+    await file.write(encodeSegmentHeader(header), 0);
+    if (records.length > 0) await file.write(records, SEGMENT_HEADER_BYTES);
+    await file.sync();
+    await fs.rename(spare.path, path);
+    await syncDirectoryPatiently(fs, dir, clock);
+    return { segment: { header, path }, file };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
 /**

@@ -64,15 +64,23 @@ export class Spares {
     const { fs, dir } = this.#config;
     for (const name of names) {
       const path = `${dir}/${name}`;
-      const file = await fs.open(path, 'write');
       this.#named = Math.max(this.#named, Number(name.slice(SPARE_PREFIX.length)));
-      if (this.#ready.length < SPARES_WANTED && (await this.#isUsable(file))) {
-        this.#ready.push({ path, file });
-      } else {
-        await file.close();
-        await fs.remove(path);
-      }
+      const file = this.#ready.length < SPARES_WANTED ? await this.#openIfUsable(path) : null;
+      if (file === null) await fs.remove(path);
+      else this.#ready.push({ path, file });
     }
+  }
+
+  async #openIfUsable(path: string): Promise<File | null> {
+    const file = await this.#config.fs.open(path, 'write');
+    try {
+      if (await this.#isUsable(file)) return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    await file.close();
+    return null;
   }
 
   /**

@@ -46,6 +46,8 @@ const CHANGES: ReadonlySet<Operation> = new Set([
 export class InterposedFileSystem implements FileSystem {
   /** Every call so far, failed ones included. */
   readonly calls: Call[] = [];
+  /** Paths of the files that are open, one for each handle. */
+  readonly handles: string[] = [];
   /** Called before each call; what it throws is the outcome of the call. */
   onCall: (call: Call) => void = () => undefined;
   /** Awaited before each asynchronous call on a file is carried out. */
@@ -116,6 +118,8 @@ export class InterposedFileSystem implements FileSystem {
 
   #wrap(file: File): File {
     const { path } = file;
+    let isOpen = true;
+    this.handles.push(path);
     const note = (op: Operation, offset?: number, bytes?: number): Call =>
       this.#note(op, path, offset, bytes);
     const ready = async (call: Call): Promise<void> => {
@@ -153,7 +157,13 @@ export class InterposedFileSystem implements FileSystem {
         await ready(note('truncate', bytes));
         return file.truncate(bytes);
       },
-      close: async () => (note('close'), file.close()),
+      close: async () => {
+        // A close that reports an error has closed all the same.
+        if (isOpen) this.handles.splice(this.handles.indexOf(path), 1);
+        isOpen = false;
+        await file.close();
+        note('close');
+      },
     };
   }
 }

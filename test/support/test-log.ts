@@ -58,6 +58,8 @@ export class TestLog {
   readonly refused: { readonly afterIndex: Index; readonly error: TidemarkError }[] = [];
   readonly poisoned: TidemarkError[] = [];
   onDurable: (index: Index) => void = () => undefined;
+  /** Called before the status changes; what it throws keeps it from changing. */
+  beforeStatus: () => void = () => undefined;
   /** What the last open replayed: bodies as text. */
   replayed: string[] = [];
   #log: Log | null = null;
@@ -171,10 +173,12 @@ export class TestLog {
     const { status } = this;
     return {
       promise: { ...status },
-      async persistSequence(sequence) {
+      persistSequence: async (sequence) => {
+        this.beforeStatus();
         status.segmentSequence = sequence;
       },
-      async persistFirstIndex(firstIndex) {
+      persistFirstIndex: async (firstIndex) => {
+        this.beforeStatus();
         status.firstIndex = firstIndex;
       },
     };
