@@ -6,11 +6,12 @@
 import { ok } from 'node:assert';
 import { test } from 'node:test';
 import { exploreCrashes } from './support/crash-explorer.ts';
+import { nodeSubject } from './support/node-history.ts';
 
 test('crash A1-A8, B1-B7, B9, F2, F7: every crash leaves a prefix with what was acknowledged', async (t) => {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
   t.diagnostic(`reproduce with SEED=${seed}`);
-  const { states, nested, crashes, calls } = await exploreCrashes({
+  const { states, nested, crashes, calls } = await exploreCrashes(nodeSubject, {
     seed,
     states: 3000,
     crashesPerWorkload: 'every',

@@ -1,36 +1,43 @@
 /**
- * `npm run soak -- --states N --seed S`: crash states without end, or nearly. Prints how many were tried, and
- * the first that breaks an invariant.
+ * `npm run soak -- --states N --seed S`: crash states without end, or nearly: half of them of a node, half of a
+ * log alone. Prints how many were tried, and the first that breaks an invariant.
  */
 
 import { parseArgs } from 'node:util';
-import { exploreCrashes } from '../support/crash-explorer.ts';
+import { type CrashSubject, exploreCrashes } from '../support/crash-explorer.ts';
+import { logSubject } from '../support/log-explorer.ts';
+import { nodeSubject } from '../support/node-history.ts';
 
 const { values } = parseArgs({
   options: { states: { type: 'string', default: '100000' }, seed: { type: 'string', default: '1' } },
 });
-const states = Number(values.states);
 const seed = Number(values.seed);
-const started = performance.now();
-let printedAt = 0;
 
-const done = await exploreCrashes({
-  seed,
-  states,
-  crashesPerWorkload: 'every',
-  images: { subsetUnitsMax: 4, randomSubsets: 6, byteTearsMax: 2 },
-  imageShare: 1,
-  onProgress(explored, crashes) {
-    if (explored.states < printedAt + states / 20) return;
-    printedAt = explored.states;
-    console.log(
-      `${explored.states} states, ${crashes} crashes, ${explored.nested} in recovery: 0 violations`,
-    );
-  },
-});
-const seconds = (performance.now() - started) / 1000;
-const { crashes, calls, nested } = done;
-console.log(
-  `seed ${seed}: ${done.states} crash states after ${crashes} crashes at ${calls} I/O calls, ` +
-    `${nested} of them after a crash in recovery, ${seconds.toFixed(0)} s: 0 violations`,
-);
+await soak(nodeSubject, Math.ceil(Number(values.states) / 2));
+await soak(logSubject, Math.floor(Number(values.states) / 2));
+
+async function soak<Known>(subject: CrashSubject<Known>, states: number): Promise<void> {
+  const started = performance.now();
+  let printedAt = 0;
+  const done = await exploreCrashes(subject, {
+    seed,
+    states,
+    crashesPerWorkload: 'every',
+    images: { subsetUnitsMax: 4, randomSubsets: 6, byteTearsMax: 2 },
+    imageShare: 1,
+    onProgress(explored, crashes) {
+      if (explored.states < printedAt + states / 20) return;
+      printedAt = explored.states;
+      console.log(
+        `${subject.name}: ${explored.states} states, ${crashes} crashes, ${explored.nested} in recovery: ` +
+          '0 violations',
+      );
+    },
+  });
+  const seconds = (performance.now() - started) / 1000;
+  const { crashes, calls, nested } = done;
+  console.log(
+    `seed ${seed}: ${subject.name}: ${done.states} crash states after ${crashes} crashes at ${calls} I/O calls, ` +
+      `${nested} of them after a crash in recovery, ${seconds.toFixed(0)} s: 0 violations`,
+  );
+}
