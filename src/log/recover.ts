@@ -6,7 +6,7 @@
  *  2. Examine the tail: proven part, suffix, torn write; damage stops here (tail.ts).
  *  3. Hold the end against the committed index of the status: an end before it is damage (checklist E6, B8).
  *  4. Read every entry and hand it out, so that damage anywhere stops here (C1; read-records.ts).
- *  5. Quarantine unreadable files, remove leftovers.
+ *  5. Make the names found durable; quarantine unreadable files, remove leftovers.
  *  6. When anything stands after the proven part: make a new segment that follows the proven part and holds
  *     the suffix. The rename of that file is the commit point (B5, B7).
  *  7. Record its sequence in the status, then give back the space behind the ends of the sealed segments.
@@ -81,6 +81,9 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   const { firstIndex } = input.promise;
   await replayEntries(input.fs, survey, tail, firstIndex, (entry) => input.onReplay(entry, lastIndex));
 
+  // A process that was killed may have left names in the cache only, even that of the tail. They must be durable
+  // before anything is removed that they replace, and before the status promises them.
+  await input.fs.syncDirectory(dir);
   const warnings = await cleanUp(input, dir, survey);
   await input.spares.adopt(survey.spares);
   if (tail.torn !== null) {
@@ -98,7 +101,7 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   };
   const log = tail.isDirty
     ? await succeedTail(input, dir, survey, tail)
-    : await reopenTail(input, dir, survey, tail);
+    : await reopenTail(input, survey, tail);
   for (const sealed of log.sealed) await trimLeftover(input.fs, sealed, warnings);
   return { ...log, report: { ...report, segments: log.sealed.length + 1 } };
 }
@@ -129,13 +132,9 @@ async function cleanUp(input: RecoverInput, dir: string, survey: Survey): Promis
 /** The tail has nothing unproven: it goes on. */
 async function reopenTail(
   input: RecoverInput,
-  dir: string,
   survey: Survey,
   tail: Tail,
 ): Promise<Omit<RecoveredLog, 'report'>> {
-  // The process before may have been killed between the renaming of the tail and the sync of its directory:
-  // its name must be durable before the status promises it.
-  await input.fs.syncDirectory(dir);
   const { sequence } = survey.tail.header;
   if (sequence > input.promise.segmentSequence) await input.persistSequence(sequence);
   const file = await input.fs.open(survey.tail.path, 'write');
