@@ -81,8 +81,8 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   const { firstIndex } = input.promise;
   await replayEntries(input.fs, survey, tail, firstIndex, (entry) => input.onReplay(entry, lastIndex));
 
-  // A process that was killed may have left names in the cache only, even that of the tail. They must be durable
-  // before anything is removed that they replace, and before the status promises them.
+  // A process that was killed may have left names in the cache only, even that of the tail. They must be
+  // durable before anything is removed that they replace, and before the status promises them.
   await input.fs.syncDirectory(dir);
   const warnings = await cleanUp(input, dir, survey);
   await input.spares.adopt(survey.spares);

@@ -1,6 +1,6 @@
 /**
- * `npm run soak -- --states N --seed S`: crash states without end, or nearly: half of them of a node, half of a
- * log alone. Prints how many were tried, and the first that breaks an invariant.
+ * `npm run soak -- --states N --seed S`: crash states without end, or nearly: half of them of a node, half of
+ * a log alone. Prints how many were tried, and the first that breaks an invariant.
  */
 
 import { parseArgs } from 'node:util';
@@ -37,7 +37,7 @@ async function soak<Known>(subject: CrashSubject<Known>, states: number): Promis
   const seconds = (performance.now() - started) / 1000;
   const { crashes, calls, nested } = done;
   console.log(
-    `seed ${seed}: ${subject.name}: ${done.states} crash states after ${crashes} crashes at ${calls} I/O calls, ` +
-      `${nested} of them after a crash in recovery, ${seconds.toFixed(0)} s: 0 violations`,
+    `seed ${seed}: ${subject.name}: ${done.states} crash states after ${crashes} crashes at ${calls} ` +
+      `I/O calls, ${nested} of them after a crash in recovery, ${seconds.toFixed(0)} s: 0 violations`,
   );
 }

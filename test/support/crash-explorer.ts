@@ -76,7 +76,7 @@ export async function exploreCrashes<Known>(
       if (crashed === null) continue;
       crashes++;
       const path = [
-        `SEED=${soak.seed} ${subject.name} ${JSON.stringify(workload)} crashed at call ${call} (${effect})`,
+        `SEED=${soak.seed} ${subject.name} ${JSON.stringify(workload)}, crash at call ${call} (${effect})`,
       ];
       const state = { ...crashed, path, depth: 3, images: { ...soak.images, seed: random.u32() } };
       await explorer.powerCut(state);
@@ -100,8 +100,8 @@ export interface Scenario<Known> {
 }
 
 /**
- * The process is killed at every call of the scenario's steps, starts again over the same cache, and the power
- * goes at every call of that start.
+ * The process is killed at every call of the scenario's steps, starts again over the same cache, and the
+ * power goes at every call of that start.
  */
 export async function exploreKills<Known>(
   subject: CrashSubject<Known>,

@@ -2,7 +2,8 @@
  * A node whose state tells its history, as a subject of crash exploration and of chaos runs.
  *
  * The machine numbers its commands: command k is refused unless k-1 came right before it. So the state tells
- * which prefix of the history took effect, and whether any command was lost in the middle, doubled or invented.
+ * which prefix of the history took effect, and whether any command was lost in the middle, doubled or
+ * invented.
  */
 
 import { ok, strictEqual } from 'node:assert';
@@ -89,7 +90,7 @@ export async function checkPrefix(node: HistoryNode, known: Known): Promise<numb
   return last;
 }
 
-/** Opens what a crash left and checks it; the node goes on, and what it acknowledges is there after the next start. */
+/** Checks what a crash left; then the node goes on, and what it acknowledges is there at the next start. */
 export async function checkRecovered(files: LossyFileSystem, known: Known, seed: number): Promise<void> {
   const node = await openHistory(files, seed);
   const last = await checkPrefix(node, known);
