@@ -43,17 +43,7 @@ const { values: options } = parseArgs({
   },
 });
 
-const folder = mkdtempSync(join(options.dir, 'tidemark-bench-'));
-try {
-  const measured: Measured[] = [];
-  for (const clients of CLIENTS) measured.push(await measure(clients));
-  if (options.json) console.log(JSON.stringify({ measured, ...surroundings() }, null, 2));
-  else print(measured);
-} finally {
-  rmSync(folder, { recursive: true, force: true });
-}
-
-async function measure(clients: number): Promise<Measured> {
+async function measure(clients: number, folder: string): Promise<Measured> {
   const disk = measureSyncs(folder);
   console.error(`${clients} clients; sync of 4 KiB ${describeSyncs(disk)}`);
   const dir = join(folder, String(clients));
@@ -180,4 +170,15 @@ function print(measured: readonly Measured[]): void {
   console.log(`\nappend to durable, ${RECORD_BYTES} B records, every client waits for its own\n`);
   console.log(table([head, ...rows]));
   console.log(`\nmachine  ${describeSurroundings(surroundings())}`);
+}
+
+// Last: classes are not there before their line has run.
+const folder = mkdtempSync(join(options.dir, 'tidemark-bench-'));
+try {
+  const measured: Measured[] = [];
+  for (const clients of CLIENTS) measured.push(await measure(clients, folder));
+  if (options.json) console.log(JSON.stringify({ measured, ...surroundings() }, null, 2));
+  else print(measured);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
 }

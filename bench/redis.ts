@@ -93,12 +93,18 @@ async function measureCase(
     const wanted = { depth, requests: Math.round(requests * Number(options.scale)) };
     if (hasRedis) redis.push(await measureServer(startRedis, wanted, load));
     tidemark.push(await measureServer(startTidemark, wanted, load));
-    const last = [redis.at(-1), tidemark.at(-1)].map((result) => Math.round(result?.requestsPerSecond ?? 0));
-    console.error(`pipeline of ${depth}, pair ${pair + 1}: Redis ${last[0]}/s, Tidemark ${last[1]}/s`);
+    console.error(
+      `pipeline of ${depth}, run ${pair + 1}:${rateOf('Redis', redis)}${rateOf('Tidemark', tidemark)}`,
+    );
   }
   const ratios = redis.map((other, at) => tidemark[at]!.requestsPerSecond / other.requestsPerSecond);
   const other = hasRedis ? medianOf(redis) : null;
   return { depth, ratioWanted, ratios, tidemark: medianOf(tidemark), redis: other };
+}
+
+function rateOf(name: string, results: readonly LoadResult[]): string {
+  const last = results.at(-1);
+  return last === undefined ? '' : `  ${name} ${Math.round(last.requestsPerSecond).toLocaleString('en')}/s`;
 }
 
 async function measureServer(
