@@ -35,7 +35,7 @@ const CASES = [
 const SETTLE_MS = 500;
 
 const HOW_TO_GET_REDIS =
-  'Install it to compare: apt-get install redis-server redis-tools (Debian, Ubuntu), brew install redis (macOS).';
+  'To compare, install it: apt-get install redis-server redis-tools (Debian), brew install redis (macOS).';
 
 type Load = (load: SetLoad) => Promise<LoadResult>;
 

@@ -68,14 +68,32 @@ export class BatchBuffer {
     assert(start.offset % BLOCK_BYTES === 0, `a batch starts on a block, not at ${start.offset}`);
     const size = this.diskBytes;
     this.#bytes.fill(0, this.#size, size);
-    let end = start;
-    this.#drafts.forEach((draft, at) => {
-      const isBatchEnd = at === this.#drafts.length - 1;
-      const fields = { ...draft, timeline, syncedTo: start.offset, previous: end.previousCrc, isBatchEnd };
-      const previousCrc = encodeHeader(this.#bytes, draft.offset, fields, draft.length, seed);
-      const { index: previousIndex, term: previousTerm, time: previousTime } = draft;
-      end = { offset: start.offset + size, previousCrc, previousIndex, previousTerm, previousTime };
-    });
+    let previousCrc = start.previousCrc;
+    let at = 0;
+    // Written out: a spread costs more than the rest of a short record.
+    for (const { type, index, term, time, offset, length } of this.#drafts) {
+      const isBatchEnd = ++at === this.#drafts.length;
+      const fields = {
+        type,
+        timeline,
+        index,
+        term,
+        time,
+        syncedTo: start.offset,
+        previous: previousCrc,
+        isBatchEnd,
+      };
+      previousCrc = encodeHeader(this.#bytes, offset, fields, length, seed);
+    }
+    const last = this.#drafts.at(-1);
+    if (last === undefined) return { bytes: this.#bytes.subarray(0, 0), end: start };
+    const end: ReaderPosition = {
+      offset: start.offset + size,
+      previousCrc,
+      previousIndex: last.index,
+      previousTerm: last.term,
+      previousTime: last.time,
+    };
     return { bytes: this.#bytes.subarray(0, size), end };
   }
 

@@ -95,7 +95,8 @@ export async function runKillNine(options: KillNineOptions): Promise<KillNineSum
       summary.twice += Number(error.kind === 'twice');
     }
     const text = error instanceof Violation ? error.message : String((error as Error).stack);
-    summary.failure = `round ${summary.rounds + 1}: ${text}\nseed ${options.seed}, directory ${folder}\n${words}`;
+    const round = `round ${summary.rounds + 1}`;
+    summary.failure = `${round}: ${text}\nseed ${options.seed}, directory ${folder}\n${words}`;
   }
   return summary;
 }
@@ -297,7 +298,8 @@ function progressLine(summary: KillNineSummary, rounds: number): string {
 export function describeSummary(summary: KillNineSummary): string[] {
   const { failure } = summary;
   const number = (value: number): string => value.toLocaleString('en');
-  const unanswered = `${number(summary.unanswered)}, of which ${number(summary.unansweredApplied)} took effect`;
+  const applied = number(summary.unansweredApplied);
+  const unanswered = `${number(summary.unanswered)}, of which ${applied} took effect`;
   const rows = [
     ['seed', String(summary.seed)],
     ['rounds', number(summary.rounds)],

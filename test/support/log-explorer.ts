@@ -244,7 +244,7 @@ export async function compactKnown({ log }: OpenLog, known: KnownLog, upTo: numb
   strictEqual(log.firstIndex, upTo + 1);
 }
 
-/** Drops entries that are not committed; mostly puts one of a higher term in their place, as a leader does. */
+/** Drops entries not committed; mostly puts one of a higher term in their place, as a leader does. */
 async function truncate(open: OpenLog, known: KnownLog, random: SeededRandom): Promise<void> {
   const lower = Math.max(known.committed, known.compactedBegun);
   const isShort = random.happens(0.5);
