@@ -271,7 +271,7 @@ test('log B9: recovery cut short at every call, and again, and again, ends in th
 const SYSTEM_CODES = ['EIO', 'ENOSPC', 'EMFILE', 'EACCES', 'EROFS'] as const;
 
 for (const [at, systemCode] of SYSTEM_CODES.entries()) {
-  test(`log B9, F9: ${systemCode} at any call of opening: refused, or opened; all is there`, async (t) => {
+  test(`log B9, F9: ${systemCode} at any call of the opening: it opens, or says why not`, async (t) => {
     const { disk, values } = await roughDisk();
     let refused = 0;
     for (let number = 1 + at; ; number += IS_SOAK ? 1 : SYSTEM_CODES.length) {

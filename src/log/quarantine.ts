@@ -4,7 +4,11 @@
  */
 
 import { isTidemarkError } from '../base/errors.ts';
-import type { FileSystem } from '../storage/file-system.ts';
+import type { File, FileSystem } from '../storage/file-system.ts';
+import { readToEnd } from './read-to-end.ts';
+
+/** Bytes copied at a time: what is torn may be as long as a segment. */
+const COPIED_BYTES = 1024 * 1024;
 
 export interface QuarantineNote {
   /** Path the bytes came from. */
@@ -33,23 +37,35 @@ export class Quarantine {
     return target;
   }
 
-  /** Keeps bytes that are about to be given up. Returns where they went. */
-  async keep(name: string, bytes: Uint8Array, note: QuarantineNote): Promise<string> {
+  /** Keeps a copy of bytes that are about to be given up, up to `end`. Returns where they went. */
+  async keep(name: string, note: Required<QuarantineNote>, end: number): Promise<string> {
     const target = await this.#freeName(name);
     await this.#writeNote(target, note);
-    await this.#writeFile(target, bytes);
+    const source = await this.#fs.open(note.from, 'read');
+    try {
+      await this.#writeFile(target, async (file) => {
+        const window = new Uint8Array(Math.min(COPIED_BYTES, end - note.offset));
+        for (let at = note.offset; at < end; at += window.length) {
+          const piece = window.subarray(0, Math.min(window.length, end - at));
+          await file.write(piece.subarray(0, await readToEnd(source, piece, at)), at - note.offset);
+        }
+      });
+    } finally {
+      await source.close();
+    }
     await this.#fs.syncDirectory(this.#dir);
     return target;
   }
 
   async #writeNote(target: string, note: QuarantineNote): Promise<void> {
-    await this.#writeFile(`${target}.note.json`, Buffer.from(`${JSON.stringify(note, null, 2)}\n`));
+    const bytes = Buffer.from(`${JSON.stringify(note, null, 2)}\n`);
+    await this.#writeFile(`${target}.note.json`, (file) => file.write(bytes, 0));
   }
 
-  async #writeFile(path: string, bytes: Uint8Array): Promise<void> {
+  async #writeFile(path: string, write: (file: File) => Promise<void>): Promise<void> {
     const file = await this.#fs.open(path, 'create');
     try {
-      await file.write(bytes, 0);
+      await write(file);
       await file.sync();
     } finally {
       await file.close();

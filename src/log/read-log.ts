@@ -7,6 +7,7 @@
 import { TidemarkError } from '../base/errors.ts';
 import type { Index } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
+import { follows } from './read-records.ts';
 import type { SegmentHeader } from './segment.ts';
 import { type LogRecord, SegmentReader } from './segment-reader.ts';
 import type { Status } from './status-content.ts';
@@ -69,11 +70,13 @@ export async function readLog(
       message: `not part of the log: ${reason}`,
     });
   }
-  for (const segment of survey.sealed) await readSegment(fs, segment, true, visitor);
+  for (const [at, segment] of survey.sealed.entries()) {
+    await readSegment(fs, segment, survey.sealed[at + 1]?.header ?? survey.tail.header, visitor);
+  }
   try {
     const tail = await examineTail(fs, survey.tail);
     const end = tail.suffix.at(-1)?.endOffset ?? tail.proven.offset;
-    const lastIndex = await readSegment(fs, { ...survey.tail, end }, false, visitor);
+    const lastIndex = await readSegment(fs, { ...survey.tail, end }, null, visitor);
     if (lastIndex < status.commitIndex) {
       const message = `entry ${status.commitIndex} was committed, but the log ends at ${lastIndex}`;
       visitor.finding?.({ kind: 'damage', file: survey.tail.path, offset: end, message });
@@ -86,15 +89,18 @@ export async function readLog(
     if (!(error instanceof TidemarkError)) throw error;
     const offset = typeof error.facts['offset'] === 'number' ? error.facts['offset'] : null;
     visitor.finding?.({ kind: 'damage', file: survey.tail.path, offset, message: error.message });
-    if (offset !== null) await readSegment(fs, { ...survey.tail, end: offset }, false, visitor);
+    if (offset !== null) await readSegment(fs, { ...survey.tail, end: offset }, null, visitor);
   }
 }
 
-/** Reads one segment to its end or its first damage; returns the index of the last entry that verified. */
+/**
+ * Reads one segment to its end or its first damage; returns the index of the last entry that verified.
+ * @param next Header of the segment after it; null for the tail.
+ */
 async function readSegment(
   fs: FileSystem,
   segment: SealedSegment,
-  isSealed: boolean,
+  next: SegmentHeader | null,
   visitor: LogVisitor,
 ): Promise<Index> {
   const file = await fs.open(segment.path, 'read');
@@ -113,7 +119,7 @@ async function readSegment(
       visitor.segment?.({
         file: path,
         header,
-        isSealed,
+        isSealed: next !== null,
         end,
         firstIndex: header.firstIndex,
         lastIndex,
@@ -123,6 +129,9 @@ async function readSegment(
         const reason = step.kind === 'end' ? 'zeros where a record must be' : step.reason;
         const message = `entry ${lastIndex + 1} cannot be read (${reason}), inside the durable part`;
         visitor.finding?.({ kind: 'damage', file: path, offset: step.offset, message });
+      } else if (next !== null && !follows(next, reader.position)) {
+        const message = `the segment after it, from entry ${next.firstIndex}, follows another record`;
+        visitor.finding?.({ kind: 'damage', file: path, offset: end, message });
       }
       return lastIndex;
     }

@@ -121,8 +121,10 @@ async function cleanUp(input: RecoverInput, dir: string, survey: Survey): Promis
   const warnings = survey.unknown.map((name) => `${dir}/${name} is not a file of Tidemark's; left alone`);
   const quarantine = new Quarantine(input.fs, input.dataDir);
   for (const { path, reason } of survey.unreadable) {
-    const target = await quarantine.moveIn(path, reason);
-    warnings.push(`moved ${path} to ${target}: ${reason}`);
+    const isMoved = await ifThereIsRoom(async () => {
+      warnings.push(`moved ${path} to ${await quarantine.moveIn(path, reason)}: ${reason}`);
+    });
+    if (!isMoved) warnings.push(`${path} is no part of the log, and there is no room to move it: ${reason}`);
   }
   for (const path of survey.leftovers) await removeSegment(input.fs, path);
   if (survey.leftovers.length > 0) await input.fs.syncDirectory(dir);
@@ -159,8 +161,13 @@ async function succeedTail(
   const draft = followingHeader(old.header, tail.proven, sequence, chance);
   const { bytes, end } = copyRecords(draft, tail.suffix);
   const header = { ...draft, provenTo: SEGMENT_HEADER_BYTES + bytes.length };
-  await keepTornBytes(input, old, tail);
   const spare = await input.spares.take(header.provenTo);
+  try {
+    await keepTornBytes(input, old, tail);
+  } catch (error) {
+    await spare.file.close();
+    throw error;
+  }
   const { segment, file } = await makeSegment({ fs, dir, clock: input.clock }, spare, header, bytes);
   try {
     await input.persistSequence(sequence);
@@ -245,16 +252,10 @@ export async function trim(fs: FileSystem, path: string, end: number): Promise<v
 async function keepTornBytes(input: RecoverInput, old: Segment, tail: Tail): Promise<void> {
   const { torn } = tail;
   if (torn === null) return;
-  const bytes = new Uint8Array(torn.end - torn.offset);
-  const file = await input.fs.open(old.path, 'read');
-  try {
-    await file.read(bytes, torn.offset);
-  } finally {
-    await file.close();
-  }
   const name = `${old.path.slice(old.path.lastIndexOf('/') + 1)}-${torn.offset}.torn`;
+  const quarantine = new Quarantine(input.fs, input.dataDir);
   const note = { from: old.path, offset: torn.offset, reason: `torn write: ${torn.reason}` };
-  await ifThereIsRoom(() => new Quarantine(input.fs, input.dataDir).keep(name, bytes, note));
+  await ifThereIsRoom(() => quarantine.keep(name, note, torn.end));
 }
 
 function endsTooEarly(path: string, lastIndex: Index, promise: { readonly commitIndex: Index }): Error {

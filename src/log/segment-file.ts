@@ -4,6 +4,7 @@ import { assert } from '../base/assert.ts';
 import { isTidemarkError } from '../base/errors.ts';
 import type { Clock } from '../base/time.ts';
 import type { File, FileSystem } from '../storage/file-system.ts';
+import { readToEnd } from './read-to-end.ts';
 import {
   type DecodedSegmentHeader,
   decodeSegmentHeader,
@@ -71,7 +72,7 @@ async function syncDirectoryPatiently(fs: FileSystem, dir: string, clock: Clock)
 /** Reads and checks the header block of a file that may be anything. */
 export async function readSegmentHeader(file: File): Promise<DecodedSegmentHeader> {
   const block = new Uint8Array(SEGMENT_HEADER_BYTES);
-  const read = await file.read(block, 0);
+  const read = await readToEnd(file, block, 0);
   return decodeSegmentHeader(block.subarray(0, read));
 }
 

@@ -8,9 +8,9 @@
 import { assert } from '../base/assert.ts';
 import { isZero } from '../base/bytes.ts';
 import { crc32c } from '../base/crc32c.ts';
-import { TidemarkError } from '../base/errors.ts';
 import { type Index, nextIndex, previousIndex, type Term } from '../base/positions.ts';
 import type { File } from '../storage/file-system.ts';
+import { readToEnd } from './read-to-end.ts';
 import {
   BODY_BYTES_MAX,
   bodyEnd,
@@ -163,23 +163,8 @@ export class SegmentReader {
   async #fetch(offset: number, bytes: number): Promise<number> {
     const wanted = Math.min(Math.max(bytes, WINDOW_BYTES), this.#until - offset);
     const window = new Uint8Array(wanted);
-    const read = await this.#file.read(window, offset);
-    if (read < wanted && offset + read < (await this.#file.size()))
-      throw shortRead(this.#file.path, offset + read);
-    this.#window = window.subarray(0, read);
+    this.#window = window.subarray(0, await readToEnd(this.#file, window, offset));
     this.#windowOffset = offset;
     return 0;
   }
-}
-
-/** Not a torn write: the bytes are in the file and did not come (checklist F6). */
-function shortRead(path: string, offset: number): TidemarkError {
-  return new TidemarkError(
-    'TIDEMARK_IO',
-    `reading ${path} stopped at offset ${offset}, before the file's end`,
-    {
-      remedy: 'restore',
-      facts: { file: path, offset },
-    },
-  );
 }

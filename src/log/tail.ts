@@ -21,6 +21,7 @@ import { bufferOf, isZero } from '../base/bytes.ts';
 import type { Index } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { damagedLog } from './damage.ts';
+import { readToEnd } from './read-to-end.ts';
 import { decodeHeader, RECORD_ALIGNMENT_BYTES, RECORD_HEADER_BYTES, RECORD_MAGIC } from './record.ts';
 import { type SegmentHeader, segmentSeed } from './segment.ts';
 import type { Segment } from './segment-file.ts';
@@ -100,7 +101,7 @@ async function searchBeyond(
     // Windows overlap by a header, so that none is cut in two.
     const window = new Uint8Array(SEARCH_BYTES + RECORD_HEADER_BYTES);
     for (let start = offset; start < size; start += SEARCH_BYTES) {
-      const read = await file.read(window.subarray(0, Math.min(window.length, size - start)), start);
+      const read = await readToEnd(file, window.subarray(0, Math.min(window.length, size - start)), start);
       const bytes = bufferOf(window).subarray(0, read);
       if (isZero(bytes)) continue;
       beyond.nonZeroEnd = start + lastNonZero(bytes) + 1;
@@ -133,10 +134,13 @@ function damagedRecord(
 ): Error {
   const firstLost = position.previousIndex + 1;
   const range =
-    beyond.nextIndex === null ? `${firstLost} and later` : `${firstLost} to ${beyond.nextIndex - 1}`;
-  const lost = beyond.nextIndex !== null && beyond.nextIndex <= firstLost ? `${firstLost}` : range;
+    beyond.nextIndex === null
+      ? `entry ${firstLost} and those after it`
+      : beyond.nextIndex <= firstLost + 1
+        ? `entry ${firstLost}`
+        : `entries ${firstLost} to ${beyond.nextIndex - 1}`;
   return damagedLog(
-    `${path} is damaged at offset ${offset} (${reason}), in its durable part: entries ${lost} cannot be read`,
+    `${path} is damaged at offset ${offset} (${reason}), in its durable part: ${range} cannot be read`,
     {
       file: path,
       offset,

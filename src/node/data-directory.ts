@@ -17,6 +17,7 @@ import { toIndex, toTerm, toTimeline } from '../base/positions.ts';
 import { PROCESS_LABEL } from '../base/process.ts';
 import type { Clock } from '../base/time.ts';
 import { createLog, FIRST_SEQUENCE } from '../log/create-log.ts';
+import { readToEnd } from '../log/read-to-end.ts';
 import { isSegmentName, SEGMENT_HEADER_BYTES } from '../log/segment.ts';
 import { STATUS_NAME, STATUS_TEMPORARY_NAME, StatusFile } from '../log/status.ts';
 import type { FileLock, FileSystem } from '../storage/file-system.ts';
@@ -159,7 +160,7 @@ async function holdsRecords(fs: FileSystem, path: string): Promise<boolean> {
   try {
     const window = new Uint8Array(1024 * 1024);
     for (let offset = SEGMENT_HEADER_BYTES; ; offset += window.length) {
-      const read = await file.read(window, offset);
+      const read = await readToEnd(file, window, offset);
       if (!isZero(window.subarray(0, read))) return true;
       if (read < window.length) return false;
     }

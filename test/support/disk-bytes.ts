@@ -62,12 +62,16 @@ export async function damage(
 /** Nothing differs but the owner's note in the lock. */
 export async function assertUnchanged(fs: FileSystem, dir: string, before: DiskBytes): Promise<void> {
   const after = await readDisk(fs, dir);
-  deepStrictEqual([...withoutLock(after).keys()], [...withoutLock(before).keys()], 'the same files');
+  deepStrictEqual(namesOf(after), namesOf(before), 'the same files');
   for (const [path, bytes] of withoutLock(before)) {
     const now = after.get(path);
     const isSame = bytes == null || now == null ? bytes === now : Buffer.compare(bytes, now) === 0;
     deepStrictEqual(isSame, true, `${path} is unchanged`);
   }
+}
+
+function namesOf(disk: DiskBytes): string[] {
+  return [...withoutLock(disk).keys()].toSorted();
 }
 
 function withoutLock(disk: DiskBytes): Map<string, Uint8Array | null> {
