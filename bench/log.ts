@@ -127,6 +127,7 @@ async function openLog(
     identity: status.current,
     status: {
       promise: status.current,
+      makeDurable: () => status.makeDurable(),
       persistSequence(segmentSequence) {
         status.update({ segmentSequence });
         return status.whenPersisted();

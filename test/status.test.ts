@@ -75,8 +75,13 @@ function unexpected(error: TidemarkError): void {
   throw error;
 }
 
-function openStatus(disk: CrashDisk): Promise<StatusFile> {
-  return StatusFile.open(disk, 'data', unexpected);
+async function openStatus(
+  disk: CrashDisk,
+  onFailure: (error: TidemarkError) => void = unexpected,
+): Promise<StatusFile> {
+  const file = await StatusFile.open(disk, 'data', onFailure);
+  await file.makeDurable();
+  return file;
 }
 
 // --------------------------------------------------------------------------------------------------- order
@@ -187,7 +192,7 @@ test('status F1, L1: a failed write or sync poisons the file for good, and every
   for (let failing = 0; failing < OVERWRITE.length; failing++) {
     const disk = diskOf(fileOf(0));
     const told: TidemarkError[] = [];
-    const file = await StatusFile.open(disk, 'data', (error) => told.push(error));
+    const file = await openStatus(disk, (error) => told.push(error));
     disk.trace.length = 0;
     const cause = failure('TIDEMARK_IO', 'data/status');
     disk.onCall = () => {
@@ -215,7 +220,7 @@ test('status F1, L1: a failed write or sync poisons the file for good, and every
 test('status F2: a start rewrites what only the cache may hold', async () => {
   // Copy 3 was written, and its sync failed: programs read it, the disk does not have it.
   const disk = diskOf(fileOf(0));
-  const file = await StatusFile.open(disk, 'data', () => undefined);
+  const file = await openStatus(disk, () => undefined);
   disk.trace.length = 0;
   disk.onCall = (call) => {
     if (disk.trace.length === OVERWRITE.length - 1) throw failure('TIDEMARK_IO', call);

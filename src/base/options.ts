@@ -29,7 +29,7 @@ export function requireKnownOptions(options: object, known: object): void {
 }
 
 export function invalidOption(name: string, value: unknown, wanted: string): TidemarkError {
-  const shown = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  const shown = JSON.stringify(value) ?? String(value);
   return new TidemarkError('TIDEMARK_OPTION_INVALID', `${name} must be ${wanted}, got ${shown}`, {
     remedy: 'fix-call',
     facts: { option: name, value: shown },

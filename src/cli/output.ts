@@ -42,6 +42,11 @@ export function table(rows: readonly (readonly (string | number)[])[]): string {
     .join('\n');
 }
 
+/** `1 command`, `1,234 commands`. */
+export function count(number: number, one: string, many = `${one}s`): string {
+  return `${number.toLocaleString('en')} ${number === 1 ? one : many}`;
+}
+
 /** `1536` → `1.5 KiB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

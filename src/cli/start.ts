@@ -2,11 +2,13 @@
 
 import type { Connection, ConnectionHandler } from '../network/connection.ts';
 import { listenTcp } from '../network/tcp.ts';
-import { open } from '../node/open.ts';
+import { MEMORY_DIR, open } from '../node/open.ts';
 import { nodeInfo } from '../server/node-info.ts';
 import { startRedisServer } from '../server/redis-server.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-code.ts';
-import { formatBytes, print, printError } from './output.ts';
+import { count, formatBytes, print, printError, table } from './output.ts';
+
+const STOPPED = 'stopped; everything acknowledged is on disk';
 
 /** Signals closer together than this are one. */
 const SAME_SIGNAL_MS = 500;
@@ -36,7 +38,7 @@ export async function start(options: StartOptions): Promise<number> {
     const failure = await node.whenStopped();
     await server.close();
     if (failure === null) {
-      if (!options.json) print('stopped; everything acknowledged is on disk');
+      if (!options.json) print(options.dir === MEMORY_DIR ? 'stopped' : STOPPED);
       return EXIT_CODES.done;
     }
     printError(failure, options.json ? 'json' : 'text');
@@ -72,21 +74,25 @@ function announce(options: StartOptions, { host, port }: Announced, recovery: Re
     print(JSON.stringify({ event: 'listening', host, port, dir: options.dir, pid: process.pid, recovery }));
     return;
   }
-  const { isNew, lastIndex, commandsReplayed, tookMs, bytesDiscarded } = recovery;
-  const found = isNew
-    ? `made ${options.dir}`
-    : `recovered ${commandsReplayed.toLocaleString('en')} commands in ` +
-      `${lastIndex.toLocaleString('en')} entries from ${options.dir} in ${Math.round(tookMs)} ms`;
-  print(`tidemark: ${found}`);
-  if (bytesDiscarded > 0)
-    print(`tidemark: discarded ${formatBytes(bytesDiscarded)} of a write nobody was promised`);
+  const isKept = options.dir !== MEMORY_DIR;
+  print(`tidemark: ${isKept ? describeRecovery(options.dir, recovery) : 'everything stays in memory'}`);
+  if (recovery.bytesDiscarded > 0) {
+    print(`tidemark: discarded ${formatBytes(recovery.bytesDiscarded)} of a write that never finished`);
+  }
   for (const warning of recovery.warnings) print(`tidemark: warning: ${warning}`);
   print(`tidemark: ready; Redis protocol on ${host}:${port}, process ${process.pid}`);
-  print('');
-  print(`  redis-cli -p ${port} SET greeting hello    every OK is on disk before you see it`);
-  print(`  kill -9 ${process.pid}                           and start again: it is still there`);
-  print('  Ctrl-C                                     stops cleanly');
-  print('');
+  const hints = [
+    [`redis-cli -p ${port} SET greeting hello`, isKept ? 'every OK is on disk before you see it' : ''],
+    [`kill -9 ${process.pid}`, isKept ? 'and start again: it is still there' : 'and everything is gone'],
+    ['Ctrl-C', 'stops cleanly'],
+  ];
+  print(`\n${table(hints).replace(/^/gm, '  ')}\n`);
+}
+
+function describeRecovery(dir: string, { isNew, lastIndex, commandsReplayed, tookMs }: Recovery): string {
+  if (isNew) return `made ${dir}`;
+  const commands = count(commandsReplayed, 'command');
+  return `recovered ${commands} in ${count(lastIndex, 'entry', 'entries')} from ${dir} in ${Math.round(tookMs)} ms`;
 }
 
 /**

@@ -5,7 +5,7 @@ import { type LogFinding, readLog } from '../log/read-log.ts';
 import { readStatus } from '../log/status.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { EXIT_CODES } from './exit-code.ts';
-import { formatBytes, print } from './output.ts';
+import { count, formatBytes, print } from './output.ts';
 
 const fs = new NodeFileSystem();
 
@@ -52,8 +52,9 @@ function printReport(
   }
   const { segments, entries, commands, bytes } = counted;
   print(
-    `${isWhole ? 'whole' : 'DAMAGED'}: ${dir}: ${commands} commands in ${entries} entries, ` +
-      `${segments} segments, ${formatBytes(bytes)} verified in ${tookMs} ms`,
+    `${isWhole ? 'whole' : 'DAMAGED'}: ${dir}: ${count(commands, 'command')} in ` +
+      `${count(entries, 'entry', 'entries')}, ${count(segments, 'segment')}, ${formatBytes(bytes)} verified ` +
+      `in ${tookMs} ms`,
   );
   if (!isWhole)
     print(

@@ -23,6 +23,8 @@ import type { LogPromise, SealedSegment } from './survey.ts';
 /** The part of the status that the log keeps true. */
 export interface LogStatus {
   readonly promise: LogPromise & { readonly commitIndex: Index };
+  /** Makes what the promise was read from durable. Called once, before recovery changes anything. */
+  makeDurable(): Promise<void>;
   /** Resolves when the status says so durably. */
   persistSequence(sequence: number): Promise<void>;
   persistFirstIndex(firstIndex: Index): Promise<void>;

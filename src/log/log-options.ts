@@ -1,6 +1,6 @@
 /** Options of the log. */
 
-import { requireInteger } from '../base/options.ts';
+import { invalidOption, requireInteger } from '../base/options.ts';
 
 /** Every field is optional; {@link LOG_DEFAULTS} is the whole list. */
 export interface LogOptions {
@@ -18,6 +18,6 @@ export const LOG_DEFAULTS: Required<LogOptions> = Object.freeze({ segmentBytes: 
 export function resolveLogOptions(options: LogOptions): Required<LogOptions> {
   const segmentBytes = options.segmentBytes ?? LOG_DEFAULTS.segmentBytes;
   requireInteger('segmentBytes', segmentBytes, 64 * 1024, 1024 ** 3);
-  requireInteger('segmentBytes / 4096', segmentBytes / 4096, 1, 2 ** 18);
+  if (segmentBytes % 4096 !== 0) throw invalidOption('segmentBytes', segmentBytes, 'a multiple of 4096');
   return Object.freeze({ segmentBytes });
 }

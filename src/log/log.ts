@@ -112,8 +112,10 @@ export class Log {
     const spares = new Spares({ fs, dir, segmentBytes: options.segmentBytes, clock, onFailure });
     const persistSequence = (sequence: number): Promise<void> => status.persistSequence(sequence);
     const { promise } = status;
+    const makePromiseDurable = (): Promise<void> => status.makeDurable();
     const { onReplay } = config;
-    const input = { fs, dataDir, identity, promise, spares, chance, clock, persistSequence, onReplay };
+    const doors = { fs, chance, clock, spares };
+    const input = { ...doors, dataDir, identity, promise, makePromiseDurable, persistSequence, onReplay };
     try {
       const recovered = await recoverLog(input);
       const place = { fs, dir, chance, clock, spares, status, onFailure };

@@ -6,7 +6,7 @@
  *  2. Examine the tail: proven part, suffix, torn write; damage stops here (tail.ts).
  *  3. Hold the end against the committed index of the status: an end before it is damage (checklist E6, B8).
  *  4. Read every entry and hand it out, so that damage anywhere stops here (C1; read-records.ts).
- *  5. Make the names found durable; quarantine unreadable files, remove leftovers.
+ *  5. Make status and names found durable; quarantine unreadable files, remove leftovers.
  *  6. When anything stands after the proven part: make a new segment that follows the proven part and holds
  *     the suffix. The rename of that file is the commit point (B5, B7).
  *  7. Record its sequence in the status, then give back the space behind the ends of the sealed segments.
@@ -41,6 +41,8 @@ export interface RecoverInput {
   readonly spares: Spares;
   readonly chance: Chance;
   readonly clock: Clock;
+  /** Makes what `promise` was read from durable: the first thing that is changed. */
+  readonly makePromiseDurable: () => Promise<void>;
   /** Makes the sequence of the newest segment durable in the status. */
   readonly persistSequence: (sequence: number) => Promise<void>;
   /** Given every entry; see `LogConfig.onReplay`. */
@@ -81,6 +83,7 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   const { firstIndex } = input.promise;
   await replayEntries(input.fs, survey, tail, firstIndex, (entry) => input.onReplay(entry, lastIndex));
 
+  await input.makePromiseDurable();
   // A process that was killed may have left names in the cache only, even that of the tail. They must be
   // durable before anything is removed that they replace, and before the status promises them.
   await input.fs.syncDirectory(dir);

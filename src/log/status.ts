@@ -2,7 +2,7 @@
  * The status file: the hard state of a node, in four copies that are overwritten in place, one at a time.
  *
  * Invariants:
- *  - After `create` or `open`, all four copies are durable and equal.
+ *  - After `create` or `makeDurable`, all four copies are durable and equal.
  *  - A copy is touched only when the one before it is durable, so no crash spoils more than one.
  *  - `persisted` is what all four copies hold; `current` may be ahead of it. Nothing that depends on
  *    `current` (a vote, a reply) may leave the node before `whenPersisted` has resolved.
@@ -71,6 +71,9 @@ export class StatusFile {
   #failure: TidemarkError | null = null;
   #closing: Promise<void> | null = null;
 
+  /** What `makeDurable` has to do; null once it is done. */
+  #repair: (() => Promise<void>) | null = null;
+
   private constructor(
     file: File,
     content: NumberedStatus,
@@ -111,8 +114,8 @@ export class StatusFile {
   }
 
   /**
-   * Reads the status file, decides which content is right, and rewrites every copy with it before it
-   * resolves. The caller holds the lock of the data directory.
+   * Reads the status file and decides which content is right. It changes nothing: `makeDurable` comes before
+   * the first `update`. The caller holds the lock of the data directory.
    * @param onFailure Called once, when a later write or sync fails; it must not throw.
    * @throws TidemarkError TIDEMARK_STATUS_DAMAGED, also when there is no file; TIDEMARK_FORMAT_NEWER. Nothing
    *   has been changed then.
@@ -131,14 +134,26 @@ export class StatusFile {
       if (decision.kind === 'newer') throw statusNewer(path, decision.copy, decision.version);
       if (decision.kind === 'damaged') throw statusDamaged(path, copies, decision.reason);
 
-      await overwriteCopies(file, decision.newest, decision.rewriteOrder);
-      // The crash may have come between the renaming in `create` and the sync of the directory.
-      await fs.syncDirectory(dir);
-      return new StatusFile(file, decision.newest, decision.repairs, onFailure);
+      const status = new StatusFile(file, decision.newest, decision.repairs, onFailure);
+      status.#repair = async () => {
+        await overwriteCopies(file, decision.newest, decision.rewriteOrder);
+        // The crash may have come between the renaming in `create` and the sync of the directory.
+        await fs.syncDirectory(dir);
+      };
+      return status;
     } catch (error) {
       await file.close();
       throw error;
     }
+  }
+
+  /**
+   * Makes what was read durable: rewrites every copy with it, damaged ones first, and syncs the directory.
+   * Nothing to do after `create`, or for the second time.
+   */
+  async makeDurable(): Promise<void> {
+    await this.#repair?.();
+    this.#repair = null;
   }
 
   /** What `update` made of it; perhaps not durable yet. Frozen. */
@@ -159,6 +174,7 @@ export class StatusFile {
   /** Changes `current` in memory. A change that the rules of a field forbid is the caller's bug. */
   update(fields: StatusUpdate): void {
     assert(this.#closing === null, 'a closed status file is not updated');
+    assert(this.#repair === null, 'what was read is made durable before it changes');
     this.#current = updateStatus(this.#current, fields);
     this.#updates += 1;
   }
@@ -256,12 +272,14 @@ export async function inspectStatus(fs: FileSystem, dir: string): Promise<Status
 
 /**
  * The status as recovery would decide it, for those who only read.
- * @throws TidemarkError TIDEMARK_STATUS_DAMAGED, TIDEMARK_FORMAT_NEWER; TIDEMARK_FILE_MISSING without a file.
+ * @throws TidemarkError TIDEMARK_STATUS_DAMAGED, TIDEMARK_FORMAT_NEWER; TIDEMARK_FILE_MISSING and
+ *   TIDEMARK_NOT_A_DATA_DIRECTORY when there is nothing to read.
  */
 export async function readStatus(
   fs: FileSystem,
   dir: string,
 ): Promise<{ readonly status: Status; readonly sequence: number; readonly copies: readonly CopySummary[] }> {
+  await requireStatus(fs, dir);
   const { copies, decision } = await inspectStatus(fs, dir);
   if (decision.kind === 'newer') throw statusNewer(statusPath(dir), decision.copy, decision.version);
   if (decision.kind === 'damaged') throw statusDamaged(statusPath(dir), copies, decision.reason);
@@ -272,6 +290,29 @@ export async function readStatus(
     return { copy, sequence: found, verdict: repair?.reason ?? 'newest' };
   });
   return { status, sequence, copies: summaries };
+}
+
+/** Tells apart what looks alike to those who only open the file. */
+async function requireStatus(fs: FileSystem, dir: string): Promise<void> {
+  if ((await fs.stat(statusPath(dir))) !== null) return;
+  if ((await fs.stat(dir)) === null) {
+    const facts = { dir };
+    throw new TidemarkError('TIDEMARK_FILE_MISSING', `there is no directory ${dir}`, {
+      remedy: 'fix-call',
+      facts,
+    });
+  }
+  if ((await fs.stat(`${dir}/log`)) !== null) {
+    throw statusDamaged(statusPath(dir), Array(STATUS_COPIES).fill(ABSENT), 'lost');
+  }
+  throw new TidemarkError(
+    'TIDEMARK_NOT_A_DATA_DIRECTORY',
+    `${dir} is not a data directory: it has no status`,
+    {
+      remedy: 'fix-call',
+      facts: { dir },
+    },
+  );
 }
 
 /** One copy, for people: its number, the sequence it holds, and `newest` or why it would be rewritten. */

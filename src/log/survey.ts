@@ -90,6 +90,9 @@ export async function surveyLog(
 
 async function readHeaders(fs: FileSystem, dir: string, identity: Identity): Promise<Found> {
   const found: Found = { segments: [], unreadable: [], spares: [], unknown: [] };
+  if ((await fs.stat(dir)) === null) {
+    throw damagedLog(`${dir} is missing, and with it every entry of the log`, { file: dir });
+  }
   for (const name of await fs.list(dir)) {
     const path = `${dir}/${name}`;
     if (isSpareName(name)) found.spares.push(name);
@@ -106,6 +109,10 @@ async function readOneHeader(
   identity: Identity,
   found: Found,
 ): Promise<void> {
+  if ((await fs.stat(path))?.kind === 'directory') {
+    found.unreadable.push({ path, reason: 'a directory, not a file' });
+    return;
+  }
   const file = await fs.open(path, 'read');
   try {
     const decoded = await readSegmentHeader(file);

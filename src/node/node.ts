@@ -10,6 +10,7 @@ import type { StatusFile } from '../log/status.ts';
 import type { LocalOrdering } from '../ordering/local.ts';
 import type { Ordering } from '../ordering/ordering.ts';
 import type { FileLock } from '../storage/file-system.ts';
+import type { CommitRecorder } from './commit-recorder.ts';
 import type { Lateness } from './lateness.ts';
 
 /** What `open` found and did. */
@@ -42,6 +43,7 @@ export interface NodeParts {
   readonly status: StatusFile;
   readonly lock: FileLock;
   readonly ordering: LocalOrdering;
+  readonly commits: CommitRecorder;
   readonly lateness: Lateness;
   readonly recovery: NodeRecovery;
 }
@@ -170,10 +172,11 @@ export class Node<Commands, Queries> {
   }
 
   async #close(): Promise<void> {
-    const { ordering, log, status, lock, lateness } = this.#parts;
+    const { ordering, log, status, lock, lateness, commits } = this.#parts;
     lateness.stop();
     try {
       await ordering.close();
+      commits.stop();
       if (this.#failure === null) {
         status.update({ commitIndex: log.durableIndex });
         await status.whenPersisted();

@@ -21,6 +21,7 @@ import { KEY_HASH_SEED_BYTES } from '../state/key-hash.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { MemoryFileSystem } from '../storage/memory-file-system.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
+import { CommitRecorder } from './commit-recorder.ts';
 import { type DataDirectory, openDataDirectory } from './data-directory.ts';
 import { Lateness } from './lateness.ts';
 import { Node, type NodeParts, type NodeRecovery } from './node.ts';
@@ -145,6 +146,7 @@ async function openParts(
   });
   const { firstIndex } = status.current;
   assert(firstIndex === 1, `without a checkpoint the log starts at entry 1, not ${firstIndex}`);
+  const commits = new CommitRecorder(status, clock);
   const log = await Log.open({
     ...doors,
     dataDir: options.dir,
@@ -155,7 +157,10 @@ async function openParts(
       engine.apply(entry, null);
       options.onProgress?.({ entriesReplayed: entry.index, entriesTotal });
     },
-    onDurable: (index) => ordering.onDurable(index),
+    onDurable(index) {
+      ordering.onDurable(index);
+      commits.committed(index);
+    },
     onRefused: (afterIndex, error) => ordering.onRefused(afterIndex, error),
     onPoisoned: wiring.fail,
   });
@@ -172,7 +177,8 @@ async function openParts(
     commandsReplayed: engine.commandsApplied,
     tookMs: clock.monotonic() - started,
   };
-  return { engine, log, status, lock, ordering, lateness: new Lateness(clock), recovery };
+  commits.committed(log.durableIndex);
+  return { engine, log, status, lock, ordering, commits, lateness: new Lateness(clock), recovery };
 }
 
 /** The fields of the status that the log reads and keeps true. */
@@ -180,6 +186,7 @@ function logStatus(status: StatusFile): LogStatus {
   const { firstIndex, segmentSequence, commitIndex } = status.current;
   return {
     promise: { firstIndex, segmentSequence, commitIndex },
+    makeDurable: () => status.makeDurable(),
     persistSequence(sequence) {
       status.update({ segmentSequence: sequence });
       return status.whenPersisted();

@@ -142,6 +142,7 @@ class LogEvents {
 export function logStatus(status: StatusFile): LogStatus {
   return {
     promise: status.current,
+    makeDurable: () => status.makeDurable(),
     persistSequence(sequence) {
       status.update({ segmentSequence: sequence });
       return status.whenPersisted();

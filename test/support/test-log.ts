@@ -173,6 +173,7 @@ export class TestLog {
     const { status } = this;
     return {
       promise: { ...status },
+      makeDurable: () => Promise.resolve(),
       persistSequence: async (sequence) => {
         this.beforeStatus();
         status.segmentSequence = sequence;
