@@ -110,7 +110,7 @@ test('node: entry times never go back, and commands see them', async () => {
 
 test('node: a failed assertion in a machine stops the node, and nothing more is taken', async () => {
   const node = await open({ machine: bank, dir: 'memory:', ...small });
-  await rejects(node.submit('fail'), code('TIDEMARK_NOT_OPEN'));
+  await rejects(node.submit('fail'), code('TIDEMARK_OUTCOME_UNKNOWN'));
   ok((await node.whenStopped()) instanceof InvariantViolation);
   await rejects(node.submit('deposit', { to: 'a', amount: 1 }), code('TIDEMARK_NOT_OPEN'));
   await node.close();

@@ -8,6 +8,7 @@
 export const ERROR_CODES = {
   TIDEMARK_OPTION_INVALID: 'an option is out of range or of the wrong type',
   TIDEMARK_NOT_OPEN: 'the node is closed, or closing',
+  TIDEMARK_OUTCOME_UNKNOWN: 'the node stopped while the command was in flight',
   TIDEMARK_BUSY: 'too many bytes wait for the disk; the command was not accepted',
   TIDEMARK_COMMAND_UNKNOWN: 'the machine has no command or query of that name',
   TIDEMARK_COMMAND_TOO_LARGE: 'a command is larger than commandBytesMax',

@@ -92,7 +92,8 @@ function announce(options: StartOptions, { host, port }: Announced, recovery: Re
 function describeRecovery(dir: string, { isNew, lastIndex, commandsReplayed, tookMs }: Recovery): string {
   if (isNew) return `made ${dir}`;
   const commands = count(commandsReplayed, 'command');
-  return `recovered ${commands} in ${count(lastIndex, 'entry', 'entries')} from ${dir} in ${Math.round(tookMs)} ms`;
+  const entries = count(lastIndex, 'entry', 'entries');
+  return `recovered ${commands} in ${entries} from ${dir} in ${Math.round(tookMs)} ms`;
 }
 
 /**

@@ -53,11 +53,9 @@ function printReport(
   const { segments, entries, commands, bytes } = counted;
   print(
     `${isWhole ? 'whole' : 'DAMAGED'}: ${dir}: ${count(commands, 'command')} in ` +
-      `${count(entries, 'entry', 'entries')}, ${count(segments, 'segment')}, ${formatBytes(bytes)} verified ` +
-      `in ${tookMs} ms`,
+      `${count(entries, 'entry', 'entries')}, ${count(segments, 'segment')}, ` +
+      `${formatBytes(bytes)} verified in ${tookMs} ms`,
   );
   if (!isWhole)
-    print(
-      'Copy the directory before anything else; then bring the named files back from a copy or a backup.',
-    );
+    print('Copy the directory before anything else; then bring the named files back from a copy.');
 }

@@ -12,7 +12,7 @@ import type { Clock } from '../base/time.ts';
 import type { File, FileSystem } from '../storage/file-system.ts';
 import type { BatchBuffer } from './batch-buffer.ts';
 import { readRecords } from './read-records.ts';
-import { followingHeader, type RecoveredLog, trim } from './recover.ts';
+import { followingHeader, type RecoveredLog, takesPlaceOf, trim } from './recover.ts';
 import { SEGMENT_HEADER_BYTES, segmentSeed } from './segment.ts';
 import { makeSegment, removeIfThere, removeSegment, type Segment, sparseIndexPath } from './segment-file.ts';
 import { type LogRecord, positionAfter, type ReaderPosition, segmentStart } from './segment-reader.ts';
@@ -104,9 +104,10 @@ export class LogFiles {
   async rotate(spare: Spare): Promise<void> {
     const sealed = { ...this.#tail, end: this.#end.offset };
     const points = this.#points;
-    await this.#begin(spare, this.#tail, this.#end);
-    if (this.#tail.path === sealed.path) return; // Nothing was in it: the new one took its place.
-    this.#sealed.push(sealed);
+    // A tail with nothing in it is replaced, not followed.
+    const isReplaced = takesPlaceOf(this.#tail.header, this.#end);
+    await this.#begin(spare, this.#tail, this.#end, isReplaced ? this.#sealed : [...this.#sealed, sealed]);
+    if (isReplaced) return;
     this.#tidying = this.#tidying.then(() => this.#tidy(sealed, points));
   }
 
@@ -153,10 +154,10 @@ export class LogFiles {
     const target = all[at]!;
     const position = await this.#findEnd(target, index);
     const spare = await this.spares.take(SEGMENT_HEADER_BYTES);
-    await this.#begin(spare, target, position);
-    const isReplaced = this.#tail.path === target.path;
-    this.#sealed = this.#sealed.slice(0, at);
-    if (!isReplaced) this.#sealed.push({ ...target, end: position.offset });
+    const isReplaced = takesPlaceOf(target.header, position);
+    const before = this.#sealed.slice(0, at);
+    const sealed = isReplaced ? before : [...before, { ...target, end: position.offset }];
+    await this.#begin(spare, target, position, sealed);
     const gone = all.slice(at + 1).filter((segment) => segment.path !== this.#tail.path);
     for (const segment of gone.reverse()) await removeSegment(this.#config.fs, segment.path);
     await this.#config.fs.syncDirectory(this.#config.dir);
@@ -200,22 +201,33 @@ export class LogFiles {
     await this.#file.close();
   }
 
-  /** Makes the segment that follows `position` of `old` the tail, and tells the status before it is used. */
-  async #begin(spare: Spare, old: Segment, position: ReaderPosition): Promise<void> {
+  /**
+   * Makes the segment that follows `position` of `old` the tail, and tells the status before it is used. The
+   * list of segments changes at one stroke: a reader sees it before or after.
+   */
+  async #begin(
+    spare: Spare,
+    old: Segment,
+    position: ReaderPosition,
+    sealed: readonly SealedSegment[],
+  ): Promise<void> {
     const { chance, status } = this.#config;
     const sequence = this.#tail.header.sequence + 1;
     const header = followingHeader(old.header, position, sequence, chance);
     const { segment, file } = await makeSegment(this.#config, spare, header, NO_BYTES);
+    let size: number;
     try {
+      size = await file.size();
       await status.persistSequence(sequence);
       await this.#file.close();
     } catch (error) {
       await file.close();
       throw error;
     }
+    this.#sealed = [...sealed];
     this.#tail = segment;
     this.#file = file;
-    this.#size = await file.size();
+    this.#size = size;
     this.#seed = segmentSeed(header);
     this.#end = segmentStart(header);
     this.#points = new SparseIndex();

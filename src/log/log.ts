@@ -178,7 +178,8 @@ export class Log {
   flush(): void {
     if (this.#run !== null || this.#collecting.isEmpty || this.#poison !== null) return;
     this.#idle?.cancel();
-    this.#run = this.#writeBatches().finally(() => {
+    const run = this.#writeBatches().catch((error: unknown) => this.poison(error));
+    this.#run = run.finally(() => {
       this.#run = null;
       // What came after the last look, and found a run that was already over.
       if (!this.#collecting.isEmpty) this.flush();

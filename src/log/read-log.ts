@@ -9,10 +9,11 @@ import type { Index } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { follows } from './read-records.ts';
 import type { SegmentHeader } from './segment.ts';
+import type { Segment } from './segment-file.ts';
 import { type LogRecord, SegmentReader } from './segment-reader.ts';
 import type { Status } from './status-content.ts';
 import { type SealedSegment, surveyLog } from './survey.ts';
-import { examineTail } from './tail.ts';
+import { examineTail, type Tail } from './tail.ts';
 
 /** Something that is wrong with the log, or that recovery will discard. */
 export interface LogFinding {
@@ -74,7 +75,7 @@ export async function readLog(
     await readSegment(fs, segment, survey.sealed[at + 1]?.header ?? survey.tail.header, visitor);
   }
   try {
-    const tail = await examineTail(fs, survey.tail);
+    const tail = await examineMovingTail(fs, survey.tail);
     const end = tail.suffix.at(-1)?.endOffset ?? tail.proven.offset;
     const lastIndex = await readSegment(fs, { ...survey.tail, end }, null, visitor);
     if (lastIndex < status.commitIndex) {
@@ -137,5 +138,22 @@ async function readSegment(
     }
   } finally {
     await file.close();
+  }
+}
+
+/**
+ * Examines a tail that its node may be writing. A batch that becomes durable between the reading and the
+ * search beyond it looks like damage, once: the next look passes it. Damage stays where it is.
+ */
+async function examineMovingTail(fs: FileSystem, segment: Segment): Promise<Tail> {
+  let damagedAt: unknown;
+  for (;;) {
+    try {
+      return await examineTail(fs, segment);
+    } catch (error) {
+      const offset = error instanceof TidemarkError ? error.facts['offset'] : undefined;
+      if (offset === undefined || offset === damagedAt) throw error;
+      damagedAt = offset;
+    }
   }
 }

@@ -183,6 +183,11 @@ async function succeedTail(
   }
 }
 
+/** Whether the segment after `position` starts where `old` does, and so takes its place and its name. */
+export function takesPlaceOf(old: SegmentHeader, position: ReaderPosition): boolean {
+  return nextIndex(position.previousIndex) === old.firstIndex;
+}
+
 /**
  * The header of a segment that follows `position` of the segment `old`. When that is where `old` starts, the
  * new one takes its place, and its name.
@@ -194,7 +199,7 @@ export function followingHeader(
   chance: Chance,
 ): SegmentHeader {
   assert(sequence > old.sequence, `sequence ${sequence} follows ${old.sequence}`);
-  const isReplacement = nextIndex(position.previousIndex) === old.firstIndex;
+  const isReplacement = takesPlaceOf(old, position);
   return {
     ...old,
     sequence,

@@ -90,3 +90,7 @@ export async function removeIfThere(fs: FileSystem, path: string): Promise<void>
 export function sparseIndexPath(segmentPath: string): string {
   return segmentPath.replace(/\.log$/, '.idx');
 }
+
+export function isSparseIndexName(name: string): boolean {
+  return /^\d+-\d{20}\.idx$/.test(name);
+}

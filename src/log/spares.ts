@@ -105,8 +105,8 @@ export class Spares {
   /** Waits for the spare being made and closes all: no file is touched after the lock is released. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#retry?.cancel();
     await this.#filling;
+    this.#retry?.cancel();
     for (const spare of this.#ready.splice(0)) await spare.file.close();
   }
 

@@ -16,7 +16,7 @@ import type { Index } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { damagedLog } from './damage.ts';
 import { type Identity, isSegmentName, NO_SEGMENT, type SegmentHeader, segmentName } from './segment.ts';
-import { readSegmentHeader, type Segment } from './segment-file.ts';
+import { isSparseIndexName, readSegmentHeader, type Segment } from './segment-file.ts';
 import { isSpareName } from './spares.ts';
 
 /** What the status says about the log. */
@@ -97,7 +97,7 @@ async function readHeaders(fs: FileSystem, dir: string, identity: Identity): Pro
     const path = `${dir}/${name}`;
     if (isSpareName(name)) found.spares.push(name);
     else if (isSegmentName(name)) await readOneHeader(fs, path, name, identity, found);
-    else if (!/^\d+-\d{20}\.idx$/.test(name)) found.unknown.push(name);
+    else if (!isSparseIndexName(name)) found.unknown.push(name);
   }
   return found;
 }
@@ -200,4 +200,9 @@ function missingSegment(
 
 function suspicion(suspect: Found['unreadable'][number] | undefined): string {
   return suspect === undefined ? '' : `; ${suspect.path} cannot be read (${suspect.reason})`;
+}
+
+/** Whether a name in the log's directory is one that Tidemark gives. */
+export function isLogFileName(name: string): boolean {
+  return isSegmentName(name) || isSpareName(name) || isSparseIndexName(name);
 }

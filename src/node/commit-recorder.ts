@@ -1,7 +1,7 @@
 /**
- * Writes down how far the log was acknowledged, soon after it was. After an unclean stop this tells damage that
- * reaches to the end of the newest segment from a torn write: an end before the committed index is damage
- * (log/recover.ts, step 3).
+ * Writes down how far the log was acknowledged, soon after it was. After an unclean stop this tells damage
+ * that reaches to the end of the newest segment from a torn write: an end before the committed index is
+ * damage (log/recover.ts, step 3).
  */
 
 import type { Index } from '../base/positions.ts';

@@ -20,6 +20,7 @@ import { createLog, FIRST_SEQUENCE } from '../log/create-log.ts';
 import { readToEnd } from '../log/read-to-end.ts';
 import { isSegmentName, SEGMENT_HEADER_BYTES } from '../log/segment.ts';
 import { STATUS_NAME, STATUS_TEMPORARY_NAME, StatusFile } from '../log/status.ts';
+import { isLogFileName } from '../log/survey.ts';
 import type { FileLock, FileSystem } from '../storage/file-system.ts';
 
 const LOCK_NAME = 'lock';
@@ -30,8 +31,6 @@ const KNOWN_NAMES: readonly string[] = [
   STATUS_NAME,
   STATUS_TEMPORARY_NAME,
   'log',
-  'checkpoints',
-  'journal',
   'quarantine',
   'lost+found', // A fresh ext4 mount.
 ];
@@ -129,7 +128,11 @@ async function makeDirectories(fs: FileSystem, dir: string): Promise<void> {
 async function refuseForeignDirectory(fs: FileSystem, dir: string): Promise<void> {
   const names = await fs.list(dir);
   if (names.includes(STATUS_NAME)) return;
-  const strange = names.filter((name) => !KNOWN_NAMES.includes(name));
+  const logNames = names.includes('log') ? await listLog(fs, dir) : [];
+  const strange = [
+    ...names.filter((name) => !KNOWN_NAMES.includes(name)),
+    ...logNames.filter((name) => !isLogFileName(name)).map((name) => `log/${name}`),
+  ];
   if (strange.length === 0) return;
   throw notADirectory(dir, `it holds ${strange.slice(0, 3).join(', ')} and no Tidemark data`);
 }
@@ -144,10 +147,17 @@ async function isUnmade(fs: FileSystem, dir: string): Promise<boolean> {
 }
 
 async function removeHalfBuilt(fs: FileSystem, dir: string): Promise<void> {
+  // Only names of ours are in it: refuseForeignDirectory has looked.
   for (const name of await listIfThere(fs, `${dir}/log`)) await fs.remove(`${dir}/log/${name}`);
   if ((await fs.stat(`${dir}/${STATUS_TEMPORARY_NAME}`)) !== null) {
     await fs.remove(`${dir}/${STATUS_TEMPORARY_NAME}`);
   }
+}
+
+/** What is in `log`, which may be anybody's file. */
+async function listLog(fs: FileSystem, dir: string): Promise<string[]> {
+  const stat = await fs.stat(`${dir}/log`);
+  return stat?.kind === 'directory' ? fs.list(`${dir}/log`) : ['(a file)'];
 }
 
 async function listIfThere(fs: FileSystem, path: string): Promise<string[]> {

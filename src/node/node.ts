@@ -160,15 +160,12 @@ export class Node<Commands, Queries> {
   fail(error: unknown): void {
     if (this.#failure !== null) return;
     this.#failure = error instanceof Error ? error : new Error(String(error));
-    this.#parts.ordering.stop(
-      this.#failure instanceof TidemarkError
-        ? this.#failure
-        : new TidemarkError('TIDEMARK_NOT_OPEN', `the node stopped: ${this.#failure.message}`, {
-            remedy: 'repair',
-            cause: error,
-          }),
-    );
-    this.#onStopped(this.#failure);
+    const [later, inFlight] = stopErrors(this.#failure);
+    try {
+      this.#parts.ordering.stop(later, inFlight);
+    } finally {
+      this.#onStopped(this.#failure);
+    }
   }
 
   async #close(): Promise<void> {
@@ -182,9 +179,27 @@ export class Node<Commands, Queries> {
         await status.whenPersisted();
       }
     } finally {
-      await status.close();
-      await lock.release();
-      this.#onStopped(this.#failure);
+      try {
+        await status.close();
+      } finally {
+        this.#onStopped(this.#failure);
+        await lock.release();
+      }
     }
   }
+}
+
+/** What to tell who comes later, and who has a command in flight, when a node stops by itself. */
+function stopErrors(failure: Error): [later: TidemarkError, inFlight: TidemarkError] {
+  if (failure instanceof TidemarkError) return [failure, failure]; // A poisoned log says both.
+  const init = { remedy: 'repair', cause: failure } as const;
+  return [
+    new TidemarkError('TIDEMARK_NOT_OPEN', `the node stopped: ${failure.message}`, init),
+    new TidemarkError(
+      'TIDEMARK_OUTCOME_UNKNOWN',
+      'the node stopped while the command was in flight, and only a restart tells whether it took effect: ' +
+        failure.message,
+      init,
+    ),
+  ];
 }

@@ -103,8 +103,11 @@ export async function open(
     wiring.connect(node, parts);
     return node;
   } catch (error) {
-    await directory.status.close();
-    await directory.lock.release();
+    try {
+      await directory.status.close();
+    } finally {
+      await directory.lock.release();
+    }
     throw error;
   }
 }

@@ -69,10 +69,26 @@ export class Batch implements Outcomes {
     this.#runReads();
   }
 
-  /** Tells everybody who still waits that nothing will come. */
+  /** The commands were never written: fails each in its place, and answers the reads between them. */
+  refuse(state: StateReader, error: unknown): void {
+    this.begin(state);
+    while (this.#settled < this.#sinks.length) this.failed(this.#settled, error);
+  }
+
+  /** Tells everybody who still waits that nothing will come; then throws what a sink threw first. */
   failRest(error: unknown): void {
-    while (this.#settled < this.#sinks.length) this.#sinks[this.#settled++]!.fail(error);
-    while (this.#readsDone < this.#reads.length) this.#reads[this.#readsDone++]!.fail(error);
+    const thrown: unknown[] = [];
+    const waiting = [...this.#sinks.slice(this.#settled), ...this.#reads.slice(this.#readsDone)];
+    this.#settled = this.#sinks.length;
+    this.#readsDone = this.#reads.length;
+    for (const sink of waiting) {
+      try {
+        sink.fail(error);
+      } catch (failure) {
+        thrown.push(failure);
+      }
+    }
+    if (thrown.length > 0) throw thrown[0];
   }
 
   clear(): void {

@@ -36,10 +36,14 @@ export interface LocalConfig {
   readonly onFatal: (error: unknown) => void;
 }
 
+/** A batch that was handed to the log. */
 interface InFlight {
   readonly batch: Batch;
+  /** Of its entry; of a refused one, that of the last entry before it. */
   readonly index: Index;
   readonly time: number;
+  /** Why it was not written; null for an entry. It is answered in its turn all the same. */
+  readonly refusal: TidemarkError | null;
 }
 
 export class LocalOrdering implements Ordering {
@@ -53,7 +57,7 @@ export class LocalOrdering implements Ordering {
   #pendingBytes = 0;
   #isTurnScheduled = false;
   #isApplying = false;
-  #stopped: Error | null = null;
+  #stopped: TidemarkError | null = null;
   #drainWaiters: { resolve: () => void; reject: (error: unknown) => void }[] = [];
   #idleWaiters: (() => void)[] = [];
 
@@ -111,27 +115,42 @@ export class LocalOrdering implements Ordering {
   /** Of the log: entries up to `index` are durable. The next write starts before they are applied. */
   onDurable(index: Index): void {
     this.#appendCollected();
-    queueMicrotask(() => this.#apply(index));
+    this.#applySoon(index);
   }
 
   /** Of the log: entries after `afterIndex` will never be written. */
   onRefused(afterIndex: Index, error: TidemarkError): void {
-    const refused = this.#inFlight.filter((entry) => entry.index > afterIndex);
-    this.#inFlight = this.#inFlight.filter((entry) => entry.index <= afterIndex);
-    for (const { batch } of refused) this.#finish(batch, error);
-    if (this.#collecting.commandCount > 0) this.#scheduleTurn();
-    else this.#runLoneReads();
+    this.#inFlight = this.#inFlight.map((entry) =>
+      entry.index > afterIndex ? { ...entry, index: afterIndex, refusal: error } : entry,
+    );
+    this.#applySoon(afterIndex);
   }
 
-  /** Of the log, or of an apply that must not go on: nothing more is taken or answered. */
-  stop(error: Error): void {
+  /**
+   * Of the log, or of an apply that must not go on: nothing more is taken or applied.
+   * @param error For what was not yet handed to the log, and for what comes later: it was never taken.
+   * @param inFlight For what was: only a restart tells whether it took effect.
+   * @throws What a sink threw, after everybody has been told.
+   */
+  stop(error: TidemarkError, inFlight: TidemarkError): void {
     this.#stopped = error;
-    const waiting = [...this.#inFlight.map((entry) => entry.batch), ...this.#full, this.#collecting];
+    const unknown = this.#inFlight.map((entry) => entry.batch);
+    const refused = [...this.#full, this.#collecting];
     this.#inFlight = [];
     this.#full = [];
     this.#collecting = new Batch();
-    for (const batch of waiting) this.#finish(batch, error);
+    const thrown: unknown[] = [];
+    for (const [at, batch] of [...unknown, ...refused].entries()) {
+      try {
+        batch.failRest(at < unknown.length ? inFlight : error);
+      } catch (failure) {
+        thrown.push(failure);
+      }
+    }
+    this.#pendingBytes = 0;
     for (const waiter of this.#drainWaiters.splice(0)) waiter.reject(error);
+    this.#tellIdle();
+    if (thrown.length > 0) throw thrown[0];
   }
 
   get #isIdle(): boolean {
@@ -148,8 +167,24 @@ export class LocalOrdering implements Ordering {
   #turn(): void {
     this.#isTurnScheduled = false;
     if (this.#inFlight.length > 0) return; // onDurable takes what was collected.
-    this.#appendCollected();
-    this.#openLog().flush();
+    this.#orStop(() => {
+      this.#appendCollected();
+      this.#openLog().flush();
+    });
+  }
+
+  #applySoon(durable: Index): void {
+    queueMicrotask(() => this.#orStop(() => this.#apply(durable)));
+  }
+
+  /** Whatever a machine, a sink or this file throws stops the node: nobody else would hear of it. */
+  #orStop(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#isApplying = false;
+      this.#config.onFatal(error);
+    }
   }
 
   #appendCollected(): void {
@@ -163,10 +198,12 @@ export class LocalOrdering implements Ordering {
       const time = Math.max(log.lastTime, this.#config.clock.now());
       try {
         const index = log.append(TERM, time, batch.body());
-        this.#inFlight.push({ batch, index, time });
+        this.#inFlight.push({ batch, index, time, refusal: null });
       } catch (error) {
         if (!(error instanceof TidemarkError)) throw error;
-        this.#finish(batch, error);
+        // Behind what is in flight: answers come in the order of the commands, refusals too.
+        this.#inFlight.push({ batch, index: log.lastIndex, time, refusal: error });
+        this.#applySoon(log.durableIndex);
       }
     }
   }
@@ -175,22 +212,24 @@ export class LocalOrdering implements Ordering {
     const { engine } = this.#config;
     this.#isApplying = true;
     while (this.#inFlight.length > 0 && this.#inFlight[0]!.index <= durable) {
-      const { batch, index, time } = this.#inFlight[0]!;
-      try {
+      const { batch, index, time, refusal } = this.#inFlight[0]!;
+      if (refusal === null) {
         batch.begin(engine.state);
         engine.apply({ index, time, body: batch.body() }, batch);
-      } catch (error) {
-        this.#isApplying = false;
-        this.#config.onFatal(error);
-        return;
+      } else {
+        batch.refuse(engine.state, refusal);
       }
       this.#inFlight.shift();
-      this.#finish(batch, null);
+      this.#finish(batch);
     }
     this.#isApplying = false;
     // An answer may have brought new commands while this entry still counted as in flight.
     if (this.#collecting.commandCount > 0) this.#scheduleTurn();
     else this.#runLoneReads();
+    this.#tellIdle();
+  }
+
+  #tellIdle(): void {
     if (this.#isIdle) for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
@@ -201,14 +240,13 @@ export class LocalOrdering implements Ordering {
     const batch = this.#collecting;
     this.#collecting = this.#freshBatch();
     batch.begin(this.#config.engine.state);
-    this.#finish(batch, null);
+    this.#finish(batch);
   }
 
-  /** Every command of the batch is answered, now at the latest. */
-  #finish(batch: Batch, error: Error | null): void {
+  /** Every command of the batch was answered. */
+  #finish(batch: Batch): void {
     this.#pendingBytes -= batch.bytes - ENTRY_OVERHEAD - batch.commandCount * ENTRY_OVERHEAD;
     assert(this.#pendingBytes >= 0, `pending bytes are counted in and out, now ${this.#pendingBytes}`);
-    if (error !== null) batch.failRest(error);
     batch.clear();
     if (batch.isKept && this.#spareBatches.length < 2) this.#spareBatches.push(batch);
     if (this.#pendingBytes >= this.#config.options.pendingBytesMax / 2) return;
