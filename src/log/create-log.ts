@@ -5,12 +5,14 @@ import type { Chance } from '../base/chance.ts';
 import { toIndex, toTerm, toTimeline } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { FileSystem } from '../storage/file-system.ts';
-import { type Identity, NO_SEGMENT, SEGMENT_HEADER_BYTES } from './segment.ts';
+import { type Identity, NO_SEGMENT, SEGMENT_HEADER_BYTES, segmentName } from './segment.ts';
 import { makeSegment } from './segment-file.ts';
 import { Spares } from './spares.ts';
 
 /** Sequence of the segment that `createLog` makes. */
 export const FIRST_SEQUENCE = 1;
+
+export const FIRST_SEGMENT_NAME = segmentName({ timeline: toTimeline(1), firstIndex: toIndex(1) });
 
 export interface CreateLogInput {
   readonly fs: FileSystem;

@@ -197,8 +197,11 @@ export class LogFiles {
 
   async close(): Promise<void> {
     await this.#tidying;
-    await this.spares.close();
-    await this.#file.close();
+    try {
+      await this.spares.close();
+    } finally {
+      await this.#file.close();
+    }
   }
 
   /**

@@ -228,7 +228,7 @@ export class Log {
     this.#isProven = true;
   }
 
-  /** Waits for everything appended, proves it with a mark, and lets go of the files. Never rejects. */
+  /** Waits for everything appended, proves it with a mark, and lets go of the files. */
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#idle?.cancel();

@@ -8,6 +8,7 @@ import { TidemarkError } from '../base/errors.ts';
 import type { Index } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { follows } from './read-records.ts';
+import { promisedIndex } from './recover.ts';
 import type { SegmentHeader } from './segment.ts';
 import type { Segment } from './segment-file.ts';
 import { type LogRecord, SegmentReader } from './segment-reader.ts';
@@ -78,8 +79,9 @@ export async function readLog(
     const tail = await examineMovingTail(fs, survey.tail);
     const end = tail.suffix.at(-1)?.endOffset ?? tail.proven.offset;
     const lastIndex = await readSegment(fs, { ...survey.tail, end }, null, visitor);
-    if (lastIndex < status.commitIndex) {
-      const message = `entry ${status.commitIndex} was committed, but the log ends at ${lastIndex}`;
+    const known = promisedIndex(status);
+    if (lastIndex < known) {
+      const message = `the status knows of entry ${known}, but the log ends at ${lastIndex}`;
       visitor.finding?.({ kind: 'damage', file: survey.tail.path, offset: end, message });
     }
     if (tail.torn === null) return;

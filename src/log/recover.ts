@@ -4,7 +4,7 @@
  * Steps; nothing is changed before step 5:
  *  1. Survey: find the segments that are the log (survey.ts).
  *  2. Examine the tail: proven part, suffix, torn write; damage stops here (tail.ts).
- *  3. Hold the end against the committed index of the status: an end before it is damage (checklist E6, B8).
+ *  3. Hold the end against what the status knows of: an end before that is damage (checklist E6, B8).
  *  4. Read every entry and hand it out, so that damage anywhere stops here (C1; read-records.ts).
  *  5. Make status and names found durable; quarantine unreadable files, remove leftovers.
  *  6. When anything stands after the proven part: make a new segment that follows the proven part and holds
@@ -18,7 +18,7 @@
 import { assert } from '../base/assert.ts';
 import type { Chance } from '../base/chance.ts';
 import { isTidemarkError } from '../base/errors.ts';
-import { type Index, nextIndex } from '../base/positions.ts';
+import { type Index, nextIndex, previousIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { File, FileSystem } from '../storage/file-system.ts';
 import { damagedLog } from './damage.ts';
@@ -78,9 +78,10 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   const survey = await surveyLog(input.fs, dir, input.identity, input.promise);
   const tail = await examineTail(input.fs, survey.tail);
   const lastIndex = tail.suffix.at(-1)?.index ?? tail.proven.previousIndex;
-  if (lastIndex < input.promise.commitIndex) throw endsTooEarly(survey.tail.path, lastIndex, input.promise);
-
   const { firstIndex } = input.promise;
+  const known = promisedIndex(input.promise);
+  if (lastIndex < known) throw endsTooEarly(survey.tail.path, lastIndex, known);
+
   await replayEntries(input.fs, survey, tail, firstIndex, (entry) => input.onReplay(entry, lastIndex));
 
   await input.makePromiseDurable();
@@ -88,7 +89,7 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   // durable before anything is removed that they replace, and before the status promises them.
   await input.fs.syncDirectory(dir);
   const warnings = await cleanUp(input, dir, survey);
-  await input.spares.adopt(survey.spares);
+  await input.spares.adopt(survey.spares, survey.unknown);
   if (tail.torn !== null) {
     const { offset, end, reason } = tail.torn;
     warnings.push(
@@ -266,10 +267,16 @@ async function keepTornBytes(input: RecoverInput, old: Segment, tail: Tail): Pro
   await ifThereIsRoom(() => quarantine.keep(name, note, torn.end));
 }
 
-function endsTooEarly(path: string, lastIndex: Index, promise: { readonly commitIndex: Index }): Error {
+/** The last entry that the status knows of: one that was committed, or compacted away. */
+export function promisedIndex(promise: RecoverInput['promise']): Index {
+  const compacted = previousIndex(promise.firstIndex);
+  return promise.commitIndex > compacted ? promise.commitIndex : compacted;
+}
+
+function endsTooEarly(path: string, lastIndex: Index, known: Index): Error {
   return damagedLog(
-    `the log ends at entry ${lastIndex} in ${path}, but the status says that entry ${promise.commitIndex} ` +
-      `was committed: entries ${lastIndex + 1} to ${promise.commitIndex} are missing`,
-    { file: path, firstLost: lastIndex + 1, lastLost: promise.commitIndex },
+    `the log ends at entry ${lastIndex} in ${path}, but the status knows of entry ${known}: entries ` +
+      `${lastIndex + 1} to ${known} are missing`,
+    { file: path, firstLost: lastIndex + 1, lastLost: known },
   );
 }

@@ -59,12 +59,15 @@ export class Spares {
 
   /**
    * Takes over the spares that an earlier run left, after checking that they are zero and of the right size.
+   * @param unknown Names in the directory that are not ours; no spare will take one of them.
    */
-  async adopt(names: readonly string[]): Promise<void> {
+  async adopt(names: readonly string[], unknown: readonly string[]): Promise<void> {
     const { fs, dir } = this.#config;
+    for (const name of [...names, ...unknown.filter(isSpareName)]) {
+      this.#named = Math.max(this.#named, Number(name.slice(SPARE_PREFIX.length)));
+    }
     for (const name of names) {
       const path = `${dir}/${name}`;
-      this.#named = Math.max(this.#named, Number(name.slice(SPARE_PREFIX.length)));
       const file = this.#ready.length < SPARES_WANTED ? await this.#openIfUsable(path) : null;
       if (file === null) await fs.remove(path);
       else this.#ready.push({ path, file });
@@ -107,7 +110,7 @@ export class Spares {
     this.#isClosed = true;
     await this.#filling;
     this.#retry?.cancel();
-    for (const spare of this.#ready.splice(0)) await spare.file.close();
+    await Promise.all(this.#ready.splice(0).map(({ file }) => file.close()));
   }
 
   async #fill(): Promise<void> {

@@ -2,7 +2,8 @@
  * Survey: which files of the log's directory are the log. Reads headers, changes nothing.
  *
  * Rules (docs/format.md §2.4), each with the checklist line it answers:
- *  - What a file is, its header says; its name only says where to look.
+ *  - What a file is, its header says. One whose header asks for another name is a copy, and not part of the
+ *    log: a copy may be older than what it was copied from.
  *  - The tail is the segment with the highest sequence; the log is the chain of predecessors from there.
  *  - A segment off the chain is left over: from a truncation that committed, or from a compaction (D3).
  *  - The status names a segment that must exist, and the first index that must be there. A tail older than
@@ -95,9 +96,10 @@ async function readHeaders(fs: FileSystem, dir: string, identity: Identity): Pro
   }
   for (const name of await fs.list(dir)) {
     const path = `${dir}/${name}`;
-    if (isSpareName(name)) found.spares.push(name);
+    const isOurs = isSpareName(name) || isSegmentName(name) || isSparseIndexName(name);
+    if (!isOurs || (await fs.stat(path))?.kind === 'directory') found.unknown.push(name);
+    else if (isSpareName(name)) found.spares.push(name);
     else if (isSegmentName(name)) await readOneHeader(fs, path, name, identity, found);
-    else if (!isSparseIndexName(name)) found.unknown.push(name);
   }
   return found;
 }
@@ -109,10 +111,6 @@ async function readOneHeader(
   identity: Identity,
   found: Found,
 ): Promise<void> {
-  if ((await fs.stat(path))?.kind === 'directory') {
-    found.unreadable.push({ path, reason: 'a directory, not a file' });
-    return;
-  }
   const file = await fs.open(path, 'read');
   try {
     const decoded = await readSegmentHeader(file);
@@ -200,9 +198,4 @@ function missingSegment(
 
 function suspicion(suspect: Found['unreadable'][number] | undefined): string {
   return suspect === undefined ? '' : `; ${suspect.path} cannot be read (${suspect.reason})`;
-}
-
-/** Whether a name in the log's directory is one that Tidemark gives. */
-export function isLogFileName(name: string): boolean {
-  return isSegmentName(name) || isSpareName(name) || isSparseIndexName(name);
 }

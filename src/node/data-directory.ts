@@ -16,11 +16,12 @@ import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { toIndex, toTerm, toTimeline } from '../base/positions.ts';
 import { PROCESS_LABEL } from '../base/process.ts';
 import type { Clock } from '../base/time.ts';
-import { createLog, FIRST_SEQUENCE } from '../log/create-log.ts';
+import { createLog, FIRST_SEGMENT_NAME, FIRST_SEQUENCE } from '../log/create-log.ts';
 import { readToEnd } from '../log/read-to-end.ts';
 import { isSegmentName, SEGMENT_HEADER_BYTES } from '../log/segment.ts';
+import { isSparseIndexName } from '../log/segment-file.ts';
+import { isSpareName } from '../log/spares.ts';
 import { STATUS_NAME, STATUS_TEMPORARY_NAME, StatusFile } from '../log/status.ts';
-import { isLogFileName } from '../log/survey.ts';
 import type { FileLock, FileSystem } from '../storage/file-system.ts';
 
 const LOCK_NAME = 'lock';
@@ -71,6 +72,15 @@ export async function openDataDirectory(input: DataDirectoryInput): Promise<Data
   } catch (error) {
     await lock.release();
     throw error;
+  }
+}
+
+/** Lets go of the directory. A file that reports an error when it is closed does not keep the lock. */
+export async function closeDataDirectory(directory: Pick<DataDirectory, 'lock' | 'status'>): Promise<void> {
+  try {
+    await directory.status.close();
+  } finally {
+    await directory.lock.release();
   }
 }
 
@@ -128,36 +138,39 @@ async function makeDirectories(fs: FileSystem, dir: string): Promise<void> {
 async function refuseForeignDirectory(fs: FileSystem, dir: string): Promise<void> {
   const names = await fs.list(dir);
   if (names.includes(STATUS_NAME)) return;
-  const logNames = names.includes('log') ? await listLog(fs, dir) : [];
-  const strange = [
-    ...names.filter((name) => !KNOWN_NAMES.includes(name)),
-    ...logNames.filter((name) => !isLogFileName(name)).map((name) => `log/${name}`),
-  ];
+  const strange = names.filter((name) => !KNOWN_NAMES.includes(name));
+  const logNames = await listIfThere(fs, `${dir}/log`);
+  if (!logNames.some((name) => isSegmentName(name) || isSparseIndexName(name))) {
+    const isKnown = (name: string): boolean => isSpareName(name) || name === 'lost+found';
+    strange.push(...logNames.filter((name) => !isKnown(name)).map((name) => `log/${name}`));
+  }
   if (strange.length === 0) return;
   throw notADirectory(dir, `it holds ${strange.slice(0, 3).join(', ')} and no Tidemark data`);
 }
 
-/** Whether there is nothing in it that anybody was promised. */
+/**
+ * Whether a directory without a status holds at most what a crash leaves of one that was being made: spares,
+ * and the first segment without a record. Then nobody was promised anything.
+ */
 async function isUnmade(fs: FileSystem, dir: string): Promise<boolean> {
+  for (const name of ['checkpoints', 'journal', 'quarantine']) {
+    if ((await listIfThere(fs, `${dir}/${name}`)).length > 0) return false;
+  }
   for (const name of await listIfThere(fs, `${dir}/log`)) {
     // A spare that was being zeroed may hold anything; a segment has its name only when it is whole.
-    if (isSegmentName(name) && (await holdsRecords(fs, `${dir}/log/${name}`))) return false;
+    if (!isSegmentName(name) && !isSparseIndexName(name)) continue;
+    if (name !== FIRST_SEGMENT_NAME || (await holdsRecords(fs, `${dir}/log/${name}`))) return false;
   }
   return true;
 }
 
 async function removeHalfBuilt(fs: FileSystem, dir: string): Promise<void> {
-  // Only names of ours are in it: refuseForeignDirectory has looked.
-  for (const name of await listIfThere(fs, `${dir}/log`)) await fs.remove(`${dir}/log/${name}`);
+  for (const name of await listIfThere(fs, `${dir}/log`)) {
+    if (name === FIRST_SEGMENT_NAME || isSpareName(name)) await fs.remove(`${dir}/log/${name}`);
+  }
   if ((await fs.stat(`${dir}/${STATUS_TEMPORARY_NAME}`)) !== null) {
     await fs.remove(`${dir}/${STATUS_TEMPORARY_NAME}`);
   }
-}
-
-/** What is in `log`, which may be anybody's file. */
-async function listLog(fs: FileSystem, dir: string): Promise<string[]> {
-  const stat = await fs.stat(`${dir}/log`);
-  return stat?.kind === 'directory' ? fs.list(`${dir}/log`) : ['(a file)'];
 }
 
 async function listIfThere(fs: FileSystem, path: string): Promise<string[]> {

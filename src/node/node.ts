@@ -11,6 +11,7 @@ import type { LocalOrdering } from '../ordering/local.ts';
 import type { Ordering } from '../ordering/ordering.ts';
 import type { FileLock } from '../storage/file-system.ts';
 import type { CommitRecorder } from './commit-recorder.ts';
+import { closeDataDirectory } from './data-directory.ts';
 import type { Lateness } from './lateness.ts';
 
 /** What `open` found and did. */
@@ -169,21 +170,20 @@ export class Node<Commands, Queries> {
   }
 
   async #close(): Promise<void> {
-    const { ordering, log, status, lock, lateness, commits } = this.#parts;
+    const { ordering, log, status, lateness, commits } = this.#parts;
     lateness.stop();
     try {
       await ordering.close();
-      commits.stop();
       if (this.#failure === null) {
         status.update({ commitIndex: log.durableIndex });
         await status.whenPersisted();
       }
     } finally {
+      commits.stop();
       try {
-        await status.close();
+        await closeDataDirectory(this.#parts);
       } finally {
         this.#onStopped(this.#failure);
-        await lock.release();
       }
     }
   }

@@ -22,7 +22,7 @@ import type { FileSystem } from '../storage/file-system.ts';
 import { MemoryFileSystem } from '../storage/memory-file-system.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { CommitRecorder } from './commit-recorder.ts';
-import { type DataDirectory, openDataDirectory } from './data-directory.ts';
+import { closeDataDirectory, type DataDirectory, openDataDirectory } from './data-directory.ts';
 import { Lateness } from './lateness.ts';
 import { Node, type NodeParts, type NodeRecovery } from './node.ts';
 
@@ -103,11 +103,7 @@ export async function open(
     wiring.connect(node, parts);
     return node;
   } catch (error) {
-    try {
-      await directory.status.close();
-    } finally {
-      await directory.lock.release();
-    }
+    await closeDataDirectory(directory);
     throw error;
   }
 }
