@@ -1,6 +1,6 @@
 /**
- * The bytes of the log, format v1, held fixed (test/fixtures/log-v1). What these files hold must be readable for
- * ever, and for as long as v1 is what we write, the same steps must give the same bytes.
+ * The bytes of the log, format v1, held fixed (test/fixtures/log-v1). What these files hold must be readable
+ * for ever, and for as long as v1 is what we write, the same steps must give the same bytes.
  * `REWRITE=1` writes the fixture; a released one is never rewritten.
  */
 

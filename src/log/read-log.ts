@@ -4,14 +4,14 @@
  * write.
  */
 
-import { TidemarkError } from '../base/errors.ts';
+import { isTidemarkError } from '../base/errors.ts';
 import type { Index } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { follows } from './read-records.ts';
 import { promisedIndex } from './recover.ts';
 import type { SegmentHeader } from './segment.ts';
 import type { Segment } from './segment-file.ts';
-import { type LogRecord, SegmentReader } from './segment-reader.ts';
+import { type LogRecord, type ReadStep, SegmentReader } from './segment-reader.ts';
 import type { Status } from './status-content.ts';
 import { type SealedSegment, surveyLog } from './survey.ts';
 import { examineTail, type Tail } from './tail.ts';
@@ -84,16 +84,23 @@ export async function readLog(
       const message = `the status knows of entry ${known}, but the log ends at ${lastIndex}`;
       visitor.finding?.({ kind: 'damage', file: survey.tail.path, offset: end, message });
     }
-    if (tail.torn === null) return;
+    if (tail.torn === null || lastIndex < known) return;
     const { offset, reason } = tail.torn;
     const message = `unfinished write (${reason}); nobody was promised it, and the next start discards it`;
     visitor.finding?.({ kind: 'torn', file: survey.tail.path, offset, message });
   } catch (error) {
-    if (!(error instanceof TidemarkError)) throw error;
-    const offset = typeof error.facts['offset'] === 'number' ? error.facts['offset'] : null;
-    visitor.finding?.({ kind: 'damage', file: survey.tail.path, offset, message: error.message });
+    const offset = tellDamage(error, survey.tail.path, visitor);
     if (offset !== null) await readSegment(fs, { ...survey.tail, end: offset }, null, visitor);
   }
+}
+
+/** Passes an error on as a finding; returns the offset it names. */
+function tellDamage(error: unknown, file: string, visitor: LogVisitor): number | null {
+  const isRead = isTidemarkError(error, 'TIDEMARK_LOG_DAMAGED') || isTidemarkError(error, 'TIDEMARK_IO');
+  if (!isRead) throw error;
+  const offset = typeof error.facts['offset'] === 'number' ? error.facts['offset'] : null;
+  visitor.finding?.({ kind: 'damage', file, offset, message: error.message });
+  return offset;
 }
 
 /**
@@ -111,7 +118,8 @@ async function readSegment(
   try {
     const reader = new SegmentReader(file, segment.header, segment.end);
     for (;;) {
-      const step = await reader.next();
+      const step = await nextStep(reader, segment.path, visitor);
+      if (step === null) return reader.position.previousIndex;
       if (step.kind === 'record') {
         if (step.record.type !== 'mark') entries++;
         visitor.record?.(step.record, segment.path);
@@ -153,9 +161,19 @@ async function examineMovingTail(fs: FileSystem, segment: Segment): Promise<Tail
     try {
       return await examineTail(fs, segment);
     } catch (error) {
-      const offset = error instanceof TidemarkError ? error.facts['offset'] : undefined;
+      const offset = isTidemarkError(error) ? error.facts['offset'] : undefined;
       if (offset === undefined || offset === damagedAt) throw error;
       damagedAt = offset;
     }
+  }
+}
+
+/** The next step, or null where the disk gives back an error instead of bytes. */
+async function nextStep(reader: SegmentReader, path: string, visitor: LogVisitor): Promise<ReadStep | null> {
+  try {
+    return await reader.next();
+  } catch (error) {
+    tellDamage(error, path, visitor);
+    return null;
   }
 }

@@ -32,6 +32,8 @@ const KNOWN_NAMES: readonly string[] = [
   STATUS_NAME,
   STATUS_TEMPORARY_NAME,
   'log',
+  'checkpoints',
+  'journal',
   'quarantine',
   'lost+found', // A fresh ext4 mount.
 ];
