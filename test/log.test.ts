@@ -96,12 +96,11 @@ test('log: group commit: what is appended during a sync goes out as one write an
   release();
   await settle(() => made.durable.length === 2);
   const name = '1-00000000000000000001.log';
-  deepStrictEqual(fs.changes().slice(before), [
-    `write ${name} 4096+4096`,
-    `sync-data ${name}`,
-    `write ${name} 8192+4096`,
-    `sync-data ${name}`,
-  ]);
+  const changes = fs.changes().slice(before);
+  deepStrictEqual(
+    changes.filter((change) => change.includes(name)),
+    [`write ${name} 4096+4096`, `sync-data ${name}`, `write ${name} 8192+4096`, `sync-data ${name}`],
+  );
   deepStrictEqual(made.durable, [1, 51]);
   await made.check();
 });

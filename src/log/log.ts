@@ -124,7 +124,7 @@ export class Log {
       await spares.close();
       throw error;
     }
-    spares.refill();
+    await spares.reserveOne();
     return log;
   }
 

@@ -105,6 +105,15 @@ export class Spares {
     });
   }
 
+  /**
+   * As `refill`, and waits until one spare is ready or none is to be had. A restart after a crash needs one:
+   * without it no command may make the tail one that has to be succeeded.
+   */
+  async reserveOne(): Promise<void> {
+    this.refill();
+    while (this.#ready.length === 0 && this.#making !== null) await this.#making.catch(() => undefined);
+  }
+
   /** Waits for the spare being made and closes all: no file is touched after the lock is released. */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -139,11 +148,13 @@ export class Spares {
         await file.write(zeros.subarray(0, Math.min(zeros.length, bytes - offset)), offset);
       }
       await file.sync();
+      // Its name too: a reserve that a power cut takes away is none for the restart.
+      await fs.syncDirectory(dir);
       return { path, file };
     } catch (error) {
       await file.close();
       // Gives back what it took: a half-made spare on a full disk helps nobody.
-      if (isTidemarkError(error, 'TIDEMARK_DISK_FULL')) await fs.remove(path);
+      if (isTidemarkError(error) && error.remedy === 'retry') await fs.remove(path);
       throw error;
     }
   }
