@@ -201,6 +201,13 @@ test('lossy: a sync covers what was written before it, and completes when the te
   strictEqual(Buffer.from(files.durableBytes('a')!).toString(), `1${sector('a').slice(1)}${sector('b')}`);
 
   files.holdSyncs();
+  const several = Promise.all([file.sync(), file.syncData(), file.sync()]);
+  await new Promise<void>((resolve) => queueMicrotask(resolve));
+  strictEqual(files.heldSyncs.length, 3);
+  files.releaseSyncs();
+  await several;
+
+  files.holdSyncs();
   const failing = file.sync();
   const failed = rejects(failing, { code: 'TIDEMARK_IO' });
   await new Promise<void>((resolve) => queueMicrotask(resolve));

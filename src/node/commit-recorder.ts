@@ -16,6 +16,7 @@ export class CommitRecorder {
   readonly #clock: Clock;
   #latest: Index;
   #timer: Timer | null = null;
+  #isStopped = false;
 
   constructor(status: Pick<StatusFile, 'current' | 'update' | 'persist'>, clock: Clock) {
     this.#status = status;
@@ -26,10 +27,13 @@ export class CommitRecorder {
   /** Entries up to `index` are durable and committed. Cheap: called for every batch. */
   committed(index: Index): void {
     this.#latest = index;
+    if (this.#isStopped) return;
     this.#timer ??= this.#clock.after(RECORD_MS, () => this.#record());
   }
 
+  /** Nothing is written from now on. */
   stop(): void {
+    this.#isStopped = true;
     this.#timer?.cancel();
   }
 

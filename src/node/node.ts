@@ -162,6 +162,7 @@ export class Node<Commands, Queries> {
     if (this.#failure !== null) return;
     this.#failure = error instanceof Error ? error : new Error(String(error));
     const [later, inFlight] = stopErrors(this.#failure);
+    this.#parts.commits.stop();
     try {
       this.#parts.ordering.stop(later, inFlight);
     } finally {
@@ -172,6 +173,7 @@ export class Node<Commands, Queries> {
   async #close(): Promise<void> {
     const { ordering, log, status, lateness, commits } = this.#parts;
     lateness.stop();
+    commits.stop();
     try {
       await ordering.close();
       if (this.#failure === null) {
@@ -179,7 +181,6 @@ export class Node<Commands, Queries> {
         await status.whenPersisted();
       }
     } finally {
-      commits.stop();
       try {
         await closeDataDirectory(this.#parts);
       } finally {

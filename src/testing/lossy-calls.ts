@@ -137,7 +137,7 @@ export class CallGate {
   releaseSyncs(): void {
     const held = this.#held ?? [];
     this.#held = null;
-    for (const sync of held) sync.release();
+    for (const sync of held.slice()) sync.release(); // Each takes itself off the list.
   }
 
   /** One call, taking effect now. `run` is told which fault strikes it, if one does. */

@@ -18,6 +18,9 @@ import type { CrashSubject, Workload } from './crash-explorer.ts';
 
 const DIR = 'data';
 
+/** Time after which a node proves its last batch and records how far it was acknowledged, in milliseconds. */
+const IDLE_MS = 500;
+
 export const history = machine({
   name: 'history',
   tables: { progress: table<number>(), blobs: table<Uint8Array>() },
@@ -53,12 +56,14 @@ export function openHistory(files: LossyFileSystem, seed: number, clock = new Ma
 /** Runs the workload until it ends or the disk crashes; `known` says what was promised by then. */
 async function run(files: LossyFileSystem, workload: Workload, known: Known): Promise<void> {
   const random = new SeededRandom(workload.seed);
-  let node = await openHistory(files, workload.seed);
+  const clock = new ManualClock();
+  let node = await openHistory(files, workload.seed, clock);
   for (let batch = 0; batch < workload.steps; batch++) {
     await submitBatch(node, random, known);
+    if (random.happens(0.2)) clock.advance(IDLE_MS);
     if (!random.happens(0.15)) continue;
     await node.close();
-    node = await openHistory(files, workload.seed + 1 + batch); // Ids of segments are never drawn twice.
+    node = await openHistory(files, workload.seed + 1 + batch, clock); // Ids of segments are never drawn twice.
   }
   await node.close();
 }
