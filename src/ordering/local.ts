@@ -5,6 +5,24 @@
  * The way of a batch: collecting → appended to the log → durable → applied and answered. While one entry
  * syncs the next collects; when the sync ends, the next write starts first and the finished entry is applied
  * under it. State shows durable entries only, so that no reader sees what a crash could take back.
+ *
+ * Everything that waits, and the event that resumes it:
+ *
+ *     who waits                            resumed by   which
+ *     -----------------------------------  -----------  ----------------------------------------------------
+ *     commands collected, none in flight   turn         appends them and flushes
+ *     commands collected behind a batch    durable      appends them; the log's next write takes them along
+ *       that is in flight                  applied      schedules a turn, when nothing is in flight any more
+ *     a batch in flight                    durable      applies it in a microtask, answers its commands
+ *                                          refused      fails its commands, answers its reads, in its turn
+ *     a read behind commands               applied      runs when the last command before it was answered
+ *     `whenDrained`                        applied      resolves when less than half of the bound is left
+ *     `close`                              applied      goes on when nothing is left
+ *     all of them                          stopped      commands and reads fail, `whenDrained` rejects,
+ *                                                       `close` goes on
+ *
+ * Turn: `#turn`, soon after the first command. Durable, refused: `onDurable` and `onRefused`, called by the
+ * log. Applied: the end of `#apply`. Stopped: `stop`, called by the node.
  */
 
 import { assert } from '../base/assert.ts';
