@@ -1,13 +1,12 @@
 /**
- * Entry body: a batch of commands (docs/format.md §3).
+ * Entry body: a batch of commands (docs/format.md §4).
  *
  *     offset  0       4          8
  *             +-------+----------+-------+----------+-------+---
  *             | count | length 1 | bytes | length 2 | bytes | …
  *             +-------+----------+-------+----------+-------+---
  *
- * A command is copied in once and then travels as the same bytes through batch, log and replay; only
- * `Machine.apply` looks inside.
+ * The bytes of a command are the same in batch, log and replay; only `Machine.apply` looks inside.
  */
 
 import { assert } from '../base/assert.ts';

@@ -29,7 +29,8 @@ export interface ReadTable<Value> {
 /** A table as a command sees it. */
 export interface Table<Value> extends ReadTable<Value> {
   /**
-   * @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE, also above 64 KiB for the key or 16 MiB for the value.
+   * @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE, also above 65,535 bytes for the stored key (see
+   *   `openTable`) or 16 MiB for the encoded value.
    */
   set(key: string, value: Value): void;
   /** Returns whether the key was there. */

@@ -1,8 +1,9 @@
 /**
- * Sparse index: places inside a segment from which reading can start (docs/format.md §2.3).
+ * Sparse index: places inside a segment from which reading can start (docs/format.md §3).
  *
- * It stands beside a sealed segment as `.idx`, is never trusted beyond its checksum and the record it points
- * to, and is made again from the segment when it is missing or wrong. Losing it costs time only.
+ * It stands beside a sealed segment as `.idx`, and is never trusted beyond its checksum and the record it
+ * points to. It is written once, after the segment was sealed; when it is missing or wrong, reading starts at
+ * the segment's first record. Losing it costs time only.
  *
  *     offset  0        4         8            16      20                  20 + 40 n
  *             +--------+---------+------------+-------+-------------------+-----+

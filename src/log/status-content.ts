@@ -3,7 +3,7 @@
  *
  * On disk it is canonical JSON: UTF-8, no white space, the fields in the order of {@link Status}, integers in
  * decimal. A text that is not exactly what `encodeStatus` makes of its own content is refused, so unknown,
- * missing, repeated and reordered fields are all found by one comparison. Format: docs/format.md, status.
+ * missing, repeated and reordered fields are all found by one comparison. Format: docs/format.md §5.
  *
  * Pure: no I/O, no clock.
  */

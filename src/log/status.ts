@@ -10,7 +10,7 @@
  *    that succeeds would prove nothing (Rebello et al., USENIX ATC'20).
  *
  * What the copies may look like after a crash, and why a start is right: log/status-copies.ts.
- * Format: docs/format.md, status.
+ * Format: docs/format.md §5, §5.1 and §5.2.
  */
 
 import { assert } from '../base/assert.ts';

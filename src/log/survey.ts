@@ -1,7 +1,7 @@
 /**
  * Survey: which files of the log's directory are the log. Reads headers, changes nothing.
  *
- * Rules (docs/format.md §2.4), each with the checklist line it answers:
+ * Rules (docs/format.md §2.3), each with the checklist line it answers:
  *  - What a file is, its header says. One whose header asks for another name is a copy, and not part of the
  *    log: a copy may be older than what it was copied from.
  *  - The tail is the segment with the highest sequence; the log is the chain of predecessors from there.

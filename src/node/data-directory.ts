@@ -6,8 +6,9 @@
  * commit point: a directory without one is half-built when its log is empty, and is made again; with entries
  * in its log it has lost its status, and stops (E3).
  *
- * The lock comes before anything is made or changed, so the directory is built in place rather than renamed
- * as a whole: that also works where it is a mount point.
+ * The directory itself, and the parents it lacks, are made first, since the lock is a file in it; nothing in
+ * it is made or changed before the lock is held. So it is built in place rather than renamed as a whole: that
+ * also works where it is a mount point.
  */
 
 import { isZero } from '../base/bytes.ts';
@@ -57,7 +58,8 @@ export interface DataDirectory {
 /**
  * Opens the data directory, making it first where there is none.
  * @throws TidemarkError TIDEMARK_LOCKED, TIDEMARK_NOT_A_DATA_DIRECTORY, TIDEMARK_STATUS_DAMAGED,
- *   TIDEMARK_FORMAT_NEWER, TIDEMARK_MACHINE_MISMATCH, TIDEMARK_NOT_WRITABLE, TIDEMARK_DISK_FULL.
+ *   TIDEMARK_FORMAT_NEWER, TIDEMARK_MACHINE_MISMATCH; TIDEMARK_NOT_WRITABLE, TIDEMARK_DISK_FULL,
+ *   TIDEMARK_RESOURCES and TIDEMARK_IO of the system.
  */
 export async function openDataDirectory(input: DataDirectoryInput): Promise<DataDirectory> {
   const { fs, dir, machine, onStatusFailure } = input;

@@ -74,10 +74,11 @@ export class Node<Commands, Queries> {
   /**
    * Runs a command; resolves with its result once it is durable and applied.
    * Rejects with what the command threw (its writes are undone); with TIDEMARK_BUSY (remedy `retry`) when
-   * twice `pendingBytesMax` waits; with TIDEMARK_DISK_FULL while there is no space; with
-   * TIDEMARK_COMMAND_UNKNOWN, TIDEMARK_COMMAND_TOO_LARGE, TIDEMARK_VALUE_UNENCODABLE or TIDEMARK_NOT_OPEN;
-   * and with TIDEMARK_LOG_POISONED when the disk failed while it was in flight: then only a restart tells
-   * whether it took effect.
+   * twice `pendingBytesMax` waits; with TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES while the log cannot get
+   * space, file descriptors or memory; with TIDEMARK_COMMAND_UNKNOWN, TIDEMARK_COMMAND_TOO_LARGE,
+   * TIDEMARK_VALUE_UNENCODABLE or TIDEMARK_NOT_OPEN. None of these took effect.
+   * With TIDEMARK_LOG_POISONED when the disk failed, and with TIDEMARK_OUTCOME_UNKNOWN when the program did:
+   * only a restart tells whether a command that was in flight took effect.
    */
   submit<Name extends keyof Commands & string>(
     name: Name,
@@ -92,7 +93,8 @@ export class Node<Commands, Queries> {
 
   /**
    * Answers a query from the durable state, behind every command submitted before it.
-   * Rejects with what the query threw, TIDEMARK_COMMAND_UNKNOWN or TIDEMARK_NOT_OPEN.
+   * Rejects with what the query threw, with TIDEMARK_COMMAND_UNKNOWN or TIDEMARK_NOT_OPEN, or with what
+   * stopped the node.
    */
   query<Name extends keyof Queries & string>(
     name: Name,

@@ -1,8 +1,9 @@
 /**
  * Who decides the order of commands. The server and `submit` see only this, whichever ordering is behind it.
  *
- * Costs are per batch: a command is copied once, into the batch being collected, and answered through its
- * sink; there is no promise or object per command on the way.
+ * Costs are per batch: a command is copied into the batch being collected, the batch into what the log
+ * writes, and each command is answered through its sink. There is no promise or object per command on the
+ * way; `Node.submit` makes them for its callers.
  */
 
 import type { StateReader } from '../state/state.ts';
@@ -31,12 +32,15 @@ export interface Ordering {
    * @returns False when more than `pendingBytesMax` bytes now wait: the caller should stop sending until
    *   `whenDrained` resolves. The command was taken all the same.
    * @throws TidemarkError TIDEMARK_NOT_OPEN, TIDEMARK_COMMAND_TOO_LARGE, TIDEMARK_BUSY (when the caller went
-   *   on sending to twice the bound), TIDEMARK_DISK_FULL, TIDEMARK_LOG_POISONED. Then the sink is never
-   *   called.
+   *   on sending to twice the bound), TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES (the log has no reserve),
+   *   TIDEMARK_LOG_POISONED. Then the sink is never called.
    */
   enqueue(command: Uint8Array, sink: CommandSink): boolean;
 
-  /** Runs a read behind everything enqueued so far; at once when nothing waits. Costs no log entry. */
+  /**
+   * Runs a read behind everything enqueued so far; at once when nothing waits. Costs no log entry.
+   * @throws TidemarkError TIDEMARK_NOT_OPEN, TIDEMARK_LOG_POISONED. Then the sink is never called.
+   */
   enqueueRead(sink: ReadSink): void;
 
   /** Whether fewer than `pendingBytesMax` bytes wait. */

@@ -8,8 +8,10 @@
  * Invariants:
  *  - Replies leave in the order of the requests.
  *  - `#answered` ≤ `#enqueued`; what waits with `after` = n is answered when `#answered` reaches n.
- *  - Memory of one client is bounded: see the constants. At a soft bound the client is not read any more, at
- *    a hard one it is dropped.
+ *  - Memory is bounded. Of each client: at OUTPUT_BYTES_PAUSE and WAITING_BYTES_MAX it is not read any more,
+ *    until it has taken answers, or until the ordering has given them; at `outputBytesMax` it is dropped. Of
+ *    all clients together: what waits for the disk (`isBackedUp`: none is read), and unfinished requests
+ *    (`holdInput`: who sends more is dropped).
  */
 
 import { assert } from '../base/assert.ts';
