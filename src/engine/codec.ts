@@ -12,7 +12,7 @@ import { TidemarkError } from '../base/errors.ts';
 /** Levels of arrays and objects in one value; a cycle is deeper than any. */
 const DEPTH_MAX = 64;
 
-const packr = new Packr({ useRecords: false, variableMapSize: true, moreTypes: true });
+const packr = new Packr({ useRecords: false, variableMapSize: true, moreTypes: true, copyBuffers: true });
 
 /**
  * Encodes null, undefined, booleans, numbers, bigints, strings, dates, Uint8Arrays, and arrays and plain
@@ -25,7 +25,11 @@ export function encodeValue(value: unknown, what: string): Uint8Array {
   return packr.pack(value);
 }
 
-/** @throws Error when `bytes` are not MessagePack; a caller that reads outside bytes names it. */
+/**
+ * The value, which shares no memory with `bytes`: those are the state's or the log's, and whoever gets the
+ * value may keep it and change it.
+ * @throws Error when `bytes` are not MessagePack; a caller that reads outside bytes names it.
+ */
 export function decodeValue(bytes: Uint8Array): unknown {
   return packr.unpack(bytes);
 }
