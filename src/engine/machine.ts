@@ -6,7 +6,9 @@
  * never reads a clock, draws a random number or does I/O.
  */
 
+import { invalidOption, requireInteger } from '../base/options.ts';
 import type { Index } from '../base/positions.ts';
+import { MACHINE_NAME_MAX } from '../log/status-content.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 
 /** What a command learns from the entry it came in. One object serves a whole entry: do not keep it. */
@@ -24,7 +26,10 @@ export class Rejection extends Error {
 
 /** A machine on bytes. */
 export interface Machine {
-  /** Written into the data directory: another machine's data is refused. 1 to 64 characters. */
+  /**
+   * Written into the data directory: another machine's data is refused. 1 to 64 UTF-16 units, none of them a
+   * control character.
+   */
   readonly name: string;
 
   /** Version of the commands' meaning, from 1. */
@@ -40,6 +45,22 @@ export interface Machine {
 
   /** A command as people and tools read it (`inspect log`). Must not throw, whatever the bytes. */
   describe(command: Uint8Array): string;
+}
+
+/**
+ * Throws TIDEMARK_OPTION_INVALID unless the name and the version can be written into a data directory and into
+ * messages.
+ */
+export function requireMachineIdentity({ name, version }: Pick<Machine, 'name' | 'version'>): void {
+  const isName = typeof name === 'string' && name.length >= 1 && name.length <= MACHINE_NAME_MAX;
+  if (!isName || !name.isWellFormed() || /\p{Cc}/u.test(name)) {
+    throw invalidOption(
+      'machine.name',
+      name,
+      `text of 1 to ${MACHINE_NAME_MAX} characters without control characters`,
+    );
+  }
+  requireInteger('machine.version', version, 1, Number.MAX_SAFE_INTEGER);
 }
 
 /** Arguments and result of one command or query, as the compiler sees them. */

@@ -6,7 +6,7 @@
 import { TidemarkError } from '../base/errors.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 import { decodeValue, encodeValue } from './codec.ts';
-import type { CallableMachine, CommandContext } from './machine.ts';
+import { type CallableMachine, type CommandContext, requireMachineIdentity } from './machine.ts';
 import {
   openReadTable,
   openTable,
@@ -42,7 +42,10 @@ export type CommandFunction<Definitions> = (
 export type QueryFunction<Definitions> = (tables: ReadTablesOf<Definitions>, argument: never) => unknown;
 
 export interface MachineDefinition<Definitions, Commands, Queries> {
-  /** Written into the data directory; data of a machine of another name is refused. @default 'machine' */
+  /**
+   * Written into the data directory; data of a machine of another name is refused. 1 to 64 characters, none of
+   * them a control character. @default 'machine'
+   */
   readonly name?: string;
   /** Version of what the commands mean, from 1. @default 1 */
   readonly version?: number;
@@ -85,6 +88,7 @@ export function machine<
   definition: MachineDefinition<Definitions, Commands, Queries>,
 ): CallableMachine<CallsOf<Commands>, CallsOf<Queries>> {
   const { name = 'machine', version = 1, tables, commands } = definition;
+  requireMachineIdentity({ name, version });
   const queries: Partial<Queries> = definition.queries ?? {};
   const tableNames = Object.keys(tables);
   for (const tableName of tableNames) requireTableName(tableName);

@@ -5,7 +5,7 @@ import { type Chance, systemChance } from '../base/chance.ts';
 import { invalidOption, requireKnownOptions } from '../base/options.ts';
 import { type Clock, systemClock } from '../base/time.ts';
 import { Engine } from '../engine/engine.ts';
-import type { CallableMachine, Machine } from '../engine/machine.ts';
+import { type CallableMachine, type Machine, requireMachineIdentity } from '../engine/machine.ts';
 import {
   callableKeyValueMachine,
   type KeyValueCommands,
@@ -85,6 +85,7 @@ export async function open(
   if (typeof options.dir !== 'string' || options.dir === '')
     throw invalidOption('dir', options.dir, 'a path');
   const machine = options.machine ?? callableKeyValueMachine;
+  requireMachineIdentity(machine); // Before anything is made: a machine may be written by hand.
   const notices: string[] = [];
   const doors = resolveDoors(options, notices);
   const log = resolveLogOptions(options.log ?? {});
