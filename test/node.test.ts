@@ -36,10 +36,14 @@ const bank = machine({
     close({ accounts }, who: string) {
       return accounts.delete(who);
     },
-    async later({ accounts }, who: string) {
+    later({ accounts }, who: string): unknown {
       accounts.set(who, 1);
-      await Promise.resolve();
-      accounts.set(who, 2);
+      return Promise.resolve().then(() => accounts.set(who, 2));
+    },
+    thenable({ accounts }, who: string): unknown {
+      accounts.set(who, 1);
+      const then = (_: unknown, reject: (error: Error) => void): void => reject(new Error('later'));
+      return Object.fromEntries([['then', then]]); // As promises of other libraries.
     },
     fail() {
       throw new InvariantViolation('planted');
@@ -148,6 +152,7 @@ test('node: unknown names, unencodable arguments and wrong options are refused b
 test('node: a command that returns a promise is refused, and leaves nothing behind', async () => {
   await using node = await open({ machine: bank, dir: 'memory:', ...small });
   await rejects(node.submit('later', 'alice'), code('TIDEMARK_COMMAND_ASYNC'));
+  await rejects(node.submit('thenable', 'alice'), code('TIDEMARK_COMMAND_ASYNC'));
   strictEqual(await node.query('balance', 'alice'), null);
   strictEqual(await node.submit('deposit', { to: 'alice', amount: 3 }), 3);
 });

@@ -4,6 +4,7 @@ import { deepStrictEqual, rejects, strictEqual, throws } from 'node:assert';
 import { test } from 'node:test';
 import { isTidemarkError } from '../src/base/errors.ts';
 import type { CallableMachine } from '../src/engine/machine.ts';
+import { table } from '../src/engine/table.ts';
 import { machine } from '../src/engine/typed-machine.ts';
 import { open } from '../src/node/open.ts';
 import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
@@ -51,4 +52,47 @@ for (const { name, version } of [
       deepStrictEqual(node.recovery.isNew, isNew);
     }
   });
+}
+
+/** Never called: it is enough that the compiler refuses what is marked, and takes the rest. */
+export async function compiles(): Promise<void> {
+  const tables = { all: table<number>(), loose: table<unknown>() };
+  machine({
+    tables,
+    commands: {
+      now: ({ all }, key: string) => all.set(key, 1),
+      // @ts-expect-error a command cannot wait
+      later: async ({ all }, key: string) => all.set(key, 1),
+      // @ts-expect-error not even sometimes
+      sometimes: ({ all }, key: string) => all.get(key) ?? Promise.resolve(1),
+      // @ts-expect-error nor may it return what only looks like a promise
+      thenable: (): PromiseLike<number> => Promise.resolve(1),
+    },
+    queries: {
+      // @ts-expect-error a query cannot wait either
+      later: async ({ all }, key: string) => all.get(key),
+    },
+  });
+  const counter = machine({
+    tables,
+    commands: {
+      add: ({ all }, { key, by }: { key: string; by: number }) => {
+        all.set(key, (all.get(key) ?? 0) + by);
+        return all.get(key);
+      },
+    },
+    queries: {
+      of: ({ all }, key: string) => all.get(key),
+      loose: ({ loose }, key: string) => loose.get(key),
+      any: () => JSON.parse('1'),
+    },
+  });
+  const node = await open({ machine: counter, dir: 'memory:' });
+  const sum: number | undefined = await node.submit('add', { key: 'a', by: 1 });
+  const found: number | undefined = await node.query('of', 'a');
+  const loose: unknown = await node.query('loose', 'a');
+  const any: string = await node.query('any');
+  deepStrictEqual([sum, found, loose, any], []);
+  // @ts-expect-error the argument is typed
+  await node.submit('add', { key: 'a' });
 }

@@ -41,6 +41,25 @@ export type CommandFunction<Definitions> = (
 /** A query: the same without writing and without an entry. */
 export type QueryFunction<Definitions> = (tables: ReadTablesOf<Definitions>, argument: never) => unknown;
 
+/**
+ * `Functions` without those that return a promise: they are refused at run time too, but the compiler should
+ * say so first.
+ */
+export type SynchronousFunctions<Functions> = {
+  readonly [Name in keyof Functions]: Functions[Name] extends (...parameters: never[]) => infer Result
+    ? IsPromise<Result> extends true
+      ? (...parameters: never[]) => 'commands and queries are synchronous: pass what they need as argument'
+      : Functions[Name]
+    : never;
+};
+
+/** Whether a value of the type is, or may be, a promise. `any` and `unknown` pass: they say nothing. */
+type IsPromise<Result> = 0 extends 1 & Result
+  ? false
+  : [Extract<Result, PromiseLike<unknown>>] extends [never]
+    ? false
+    : true;
+
 export interface MachineDefinition<Definitions, Commands, Queries> {
   /**
    * Written into the data directory; data of a machine of another name is refused. 1 to 64 characters, none of
@@ -50,8 +69,8 @@ export interface MachineDefinition<Definitions, Commands, Queries> {
   /** Version of what the commands mean, from 1. @default 1 */
   readonly version?: number;
   readonly tables: Definitions;
-  readonly commands: Commands;
-  readonly queries?: Queries;
+  readonly commands: Commands & SynchronousFunctions<Commands>;
+  readonly queries?: Queries & SynchronousFunctions<Queries>;
 }
 
 /** Arguments and result of each call of a record of functions, without the tables and the context. */
@@ -152,13 +171,20 @@ function own<Functions extends object>(
  * A promise's outcome would come after the command is over: neither its writes nor its result could count.
  */
 function synchronous(result: unknown, called: string): unknown {
-  if (!(result instanceof Promise)) return result;
-  result.catch(() => undefined); // Its failure, most likely a write that came too late, tells nothing more.
+  if (!isThenable(result)) return result;
+  // Its failure, most likely a write that came too late, tells nothing more.
+  Promise.resolve(result).catch(() => undefined);
   throw new TidemarkError(
     'TIDEMARK_COMMAND_ASYNC',
     `${called} returned a promise; commands and queries are synchronous: pass what they need as argument`,
     { remedy: 'fix-call', facts: { called } },
   );
+}
+
+/** As `await` sees it: queries of libraries, and promises of another realm, are no `Promise` of ours. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
+  return 'then' in value && typeof value.then === 'function';
 }
 
 function unknownCall(machineName: string, kind: 'command' | 'query', called: string): TidemarkError {
