@@ -27,7 +27,7 @@ for (const { what, name, version } of [
   { what: 'a version that is text', name: 'it', version: '2' as unknown as number },
   { what: 'a version beyond the integers', name: 'it', version: 2 ** 53 },
 ]) {
-  test(`typed machine: ${what} is refused, also of a hand-written machine, before anything is made`, async () => {
+  test(`typed machine: ${what} is refused, hand-written or not, before anything is made`, async () => {
     throws(() => machine({ name, version, ...empty }), code('TIDEMARK_OPTION_INVALID'));
     const fs = new MemoryFileSystem();
     const byHand: CallableMachine<unknown, unknown> = { ...machine(empty), name, version };
@@ -95,4 +95,19 @@ export async function compiles(): Promise<void> {
   deepStrictEqual([sum, found, loose, any], []);
   // @ts-expect-error the argument is typed
   await node.submit('add', { key: 'a' });
+
+  const mute = await open({ machine: machine({ tables, commands: { nothing: () => 1 } }), dir: 'memory:' });
+  const one: number = await mute.submit('nothing');
+  // @ts-expect-error a machine without queries answers none
+  deepStrictEqual(await mute.query('anything'), one);
+
+  const keyValue = await open({ dir: 'memory:' });
+  await keyValue.submit('SET', 'a', 1);
+  await keyValue.query('MGET', 'a', 'b');
+  // @ts-expect-error no such command
+  await keyValue.submit('SETT', 'a', 1);
+  // @ts-expect-error a read is no command
+  await keyValue.submit('GET', 'a');
+  // @ts-expect-error a write is no query
+  await keyValue.query('SET', 'a', 1);
 }

@@ -48,8 +48,8 @@ export interface Machine {
 }
 
 /**
- * Throws TIDEMARK_OPTION_INVALID unless the name and the version can be written into a data directory and into
- * messages.
+ * Throws TIDEMARK_OPTION_INVALID unless name and version can be written into a data directory and
+ * into messages.
  */
 export function requireMachineIdentity({ name, version }: Pick<Machine, 'name' | 'version'>): void {
   const isName = typeof name === 'string' && name.length >= 1 && name.length <= MACHINE_NAME_MAX;

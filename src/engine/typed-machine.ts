@@ -62,8 +62,8 @@ type IsPromise<Result> = 0 extends 1 & Result
 
 export interface MachineDefinition<Definitions, Commands, Queries> {
   /**
-   * Written into the data directory; data of a machine of another name is refused. 1 to 64 characters, none of
-   * them a control character. @default 'machine'
+   * Written into the data directory; data of a machine of another name is refused. 1 to 64 characters, none
+   * of them a control character. @default 'machine'
    */
   readonly name?: string;
   /** Version of what the commands mean, from 1. @default 1 */
@@ -73,14 +73,19 @@ export interface MachineDefinition<Definitions, Commands, Queries> {
   readonly queries?: Queries & SynchronousFunctions<Queries>;
 }
 
-/** Arguments and result of each call of a record of functions, without the tables and the context. */
-export type CallsOf<Functions> = {
-  readonly [Name in keyof Functions]: Functions[Name] extends (
-    ...parameters: infer Parameters
-  ) => infer Result
-    ? { readonly arguments: ArgumentOf<Parameters>; readonly result: Result }
-    : never;
-};
+/**
+ * Arguments and result of each call of a record of functions, without the tables and the context. A record
+ * without names is what the compiler makes of `queries` that are not there: it has no calls.
+ */
+export type CallsOf<Functions> = string extends keyof Functions
+  ? Readonly<Record<never, never>>
+  : {
+      readonly [Name in keyof Functions]: Functions[Name] extends (
+        ...parameters: infer Parameters
+      ) => infer Result
+        ? { readonly arguments: ArgumentOf<Parameters>; readonly result: Result }
+        : never;
+    };
 
 /** `[]` where the function takes no argument, `[argument]` where it takes one. */
 type ArgumentOf<Parameters extends readonly unknown[]> = Parameters extends readonly [

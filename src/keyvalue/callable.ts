@@ -6,7 +6,7 @@
 import { TidemarkError } from '../base/errors.ts';
 import type { CallableMachine } from '../engine/machine.ts';
 import { CommandTable, fitsArity } from './command-table.ts';
-import { KEY_VALUE_COMMANDS } from './commands.ts';
+import { KEY_VALUE_COMMANDS, type KeyValueReadName, type KeyValueWriteName } from './commands.ts';
 import { keyValueMachine } from './machine.ts';
 import { unknownCommand, wrongArity } from './refusals.ts';
 import { RequestParser } from './request.ts';
@@ -19,11 +19,11 @@ export type KeyValueResult = null | number | bigint | string | Uint8Array | read
 
 export type KeyValueCall = { readonly arguments: readonly Word[]; readonly result: KeyValueResult };
 
-/** Commands that write, by their Redis names: SET, DEL, INCR, … */
-export type KeyValueCommands = Readonly<Record<string, KeyValueCall>>;
+/** Commands that write, by their Redis names: SET, DEL, INCR, … At run time either case will do. */
+export type KeyValueCommands = Readonly<Record<KeyValueWriteName, KeyValueCall>>;
 
-/** Commands that only read: GET, EXISTS, MGET, DBSIZE, … */
-export type KeyValueQueries = Readonly<Record<string, KeyValueCall>>;
+/** Commands that only read: GET, EXISTS, MGET, DBSIZE, … At run time either case will do. */
+export type KeyValueQueries = Readonly<Record<KeyValueReadName, KeyValueCall>>;
 
 const table = new CommandTable(KEY_VALUE_COMMANDS);
 

@@ -15,13 +15,15 @@ import { OK, type ReplyValue } from './reply-value.ts';
 import type { Request } from './request.ts';
 
 /** Answers from the state, and costs no log entry. */
-export interface ReadCommand extends CommandEntry {
+export interface ReadCommand<Name extends string = string> extends CommandEntry {
+  readonly name: Name;
   readonly kind: 'read';
   run(state: StateReader, request: Request): ReplyValue;
 }
 
 /** Changes the state, and is ordered and logged first. */
-export interface WriteCommand extends CommandEntry {
+export interface WriteCommand<Name extends string = string> extends CommandEntry {
+  readonly name: Name;
   readonly kind: 'write';
   run(state: StateWriter, request: Request): ReplyValue;
 }
@@ -53,7 +55,7 @@ const SET_OPTIONS: readonly { readonly word: string; readonly flag: number; read
   { word: 'pxat', flag: OPTION_EXPIRY, excludes: OPTION_KEEPTTL | OPTION_EXPIRY },
 ];
 
-export const KEY_VALUE_COMMANDS: readonly KeyValueCommand[] = [
+const COMMANDS = [
   read('get', 2, ONE_KEY, 'Get the value of a key', get),
   read('mget', -2, ALL_KEYS, 'Get the values of all the given keys', getMany),
   read('exists', -2, ALL_KEYS, 'Count how many of the given keys exist', countExisting),
@@ -74,25 +76,33 @@ export const KEY_VALUE_COMMANDS: readonly KeyValueCommand[] = [
   ),
   write('incrby', 3, ONE_KEY, 'Add to the integer of a key', increaseBy),
   write('decrby', 3, ONE_KEY, 'Take from the integer of a key', decreaseBy),
-];
+] as const;
 
-function read(
-  name: string,
+export const KEY_VALUE_COMMANDS: readonly KeyValueCommand[] = COMMANDS;
+
+type NameOf<Kind> = Extract<(typeof COMMANDS)[number], { readonly kind: Kind }>['name'];
+
+/** Names as users write them; bytes on the wire may have either case. */
+export type KeyValueReadName = Uppercase<NameOf<'read'>>;
+export type KeyValueWriteName = Uppercase<NameOf<'write'>>;
+
+function read<const Name extends string>(
+  name: Name,
   arity: number,
   keys: KeyPositions,
   summary: string,
   run: ReadCommand['run'],
-): ReadCommand {
+): ReadCommand<Name> {
   return { kind: 'read', name, arity, keys, summary, run };
 }
 
-function write(
-  name: string,
+function write<const Name extends string>(
+  name: Name,
   arity: number,
   keys: KeyPositions,
   summary: string,
   run: WriteCommand['run'],
-): WriteCommand {
+): WriteCommand<Name> {
   return { kind: 'write', name, arity, keys, summary, run };
 }
 
