@@ -1,8 +1,8 @@
 /**
  * One fault anywhere in a data directory: in every byte, in every sector, as a disk may have it (checklist
  * C1 to C9, D6, E1). Opening then gives exactly the state that was acknowledged; or, where the fault hit the
- * last batch and nothing had proven that yet, the state without that batch; or an error, with nothing changed.
- * Never a wrong answer. `verify` says the same without changing anything.
+ * last batch and nothing had proven that yet, the state without that batch; or an error, with nothing
+ * changed. Never a wrong answer. `verify` says the same without changing anything.
  *
  * Sampled from a seed; SOAK=1 tries all of it.
  */

@@ -63,7 +63,8 @@ async function run(files: LossyFileSystem, workload: Workload, known: Known): Pr
     if (random.happens(0.2)) clock.advance(IDLE_MS);
     if (!random.happens(0.15)) continue;
     await node.close();
-    node = await openHistory(files, workload.seed + 1 + batch, clock); // Ids of segments are never drawn twice.
+    // Ids of segments are never drawn twice.
+    node = await openHistory(files, workload.seed + 1 + batch, clock);
   }
   await node.close();
 }
