@@ -34,9 +34,18 @@ for (const value of [
   });
 }
 
+test('codec: -0 comes back as 0', () => strictEqual(decodeValue(encodeValue(-0, 'it')), 0));
+
 class Account {
   balance = 1;
 }
+
+class Digest extends Uint8Array {}
+
+class Day extends Date {}
+
+const withGap: number[] = [];
+withGap[1] = 2;
 
 const cyclic: { self?: unknown } = {};
 cyclic.self = cyclic;
@@ -47,6 +56,15 @@ for (const { name, value, place } of [
   { name: 'an instance', value: [new Account()], place: 'it[0]' },
   { name: 'a map', value: { m: new Map() }, place: 'it.m' },
   { name: 'a set', value: new Set(), place: 'it' },
+  { name: 'a class of bytes', value: [new Digest(2)], place: 'it[0]' },
+  { name: 'a class of dates', value: new Day(1), place: 'it' },
+  { name: 'half a character', value: { a: ['fine', 'half \ud83d'] }, place: 'it.a[1]' },
+  { name: 'the other half, in a long text', value: `${'x'.repeat(100)}\ude00`, place: 'it' },
+  { name: 'half a character in a key', value: [{ '\ud83d': 1 }], place: 'it[0]' },
+  { name: 'a symbol for a key', value: { a: { [Symbol('x')]: 1 } }, place: 'it.a' },
+  { name: 'an array with a symbol for a key', value: Object.assign([1], { [Symbol('x')]: 1 }), place: 'it' },
+  { name: 'an array with a name', value: { a: Object.assign([1], { name: 'x' }) }, place: 'it.a' },
+  { name: 'an array with a gap', value: withGap, place: 'it' },
   { name: 'a key __proto__', value: JSON.parse('{"__proto__": 1}') as unknown, place: 'it' },
   { name: 'a cycle', value: cyclic, place: `it${'.self'.repeat(64)}` },
 ]) {

@@ -54,6 +54,18 @@ for (const { name, version } of [
   });
 }
 
+test('typed machine: a key with half a character is refused, not taken for another one', async () => {
+  const keys = machine({
+    tables: { all: table<number>() },
+    commands: { set: ({ all }, key: string) => all.set(key, 1) },
+    queries: { has: ({ all }) => [all.has('\ufffd'), all.has('\ude00\ud83d')] },
+  });
+  await using node = await open({ machine: keys, dir: 'memory:', ...small });
+  await rejects(node.submit('set', '\ud83d'), code('TIDEMARK_VALUE_UNENCODABLE'));
+  await node.submit('set', '😀');
+  await rejects(node.query('has'), code('TIDEMARK_VALUE_UNENCODABLE'));
+});
+
 /** Never called: it is enough that the compiler refuses what is marked, and takes the rest. */
 export async function compiles(): Promise<void> {
   const tables = { all: table<number>(), loose: table<unknown>() };

@@ -19,7 +19,9 @@ export function table<Value>(): TableDefinition<Value> {
   return { kind: 'table' };
 }
 
-/** A table as a query sees it. */
+/**
+ * A table as a query sees it. Every method throws TIDEMARK_VALUE_UNENCODABLE for a key with a lone surrogate.
+ */
 export interface ReadTable<Value> {
   /** The value, a fresh copy each time; undefined when there is none. */
   get(key: string): Value | undefined;
@@ -68,6 +70,14 @@ export function requireTableName(name: string): void {
   });
 }
 
+/** Refuses half a character: in UTF-8 all of them are alike, and two keys would be one. */
 function storedKey(name: string, key: string): Uint8Array {
+  if (!key.isWellFormed()) {
+    throw new TidemarkError(
+      'TIDEMARK_VALUE_UNENCODABLE',
+      `a key of table ${name} contains half a character (a lone surrogate)`,
+      { remedy: 'fix-call', facts: { table: name } },
+    );
+  }
   return Buffer.from(`${name}\0${key}`, 'utf8');
 }
