@@ -36,8 +36,8 @@ export function decodeValue(bytes: Uint8Array): unknown {
 }
 
 /**
- * Whether there is no flaw anywhere. Apart from `flawOf`, which gives the reasons, because this runs for every
- * command: one pass, and no string is made, above all no place.
+ * Whether there is no flaw anywhere. Apart from `flawOf`, which gives the reasons, because this runs for
+ * every command: one pass, and no string is made, above all no place.
  */
 function isEncodable(value: unknown, depth: number): boolean {
   if (typeof value === 'number') return true;
@@ -92,8 +92,8 @@ const HALF_CHARACTER = 'contains half a character (a lone surrogate)';
 
 /** Not the classes made from these: they would come back as these, or not at all. */
 function isLeaf(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Uint8Array.prototype || prototype === Buffer.prototype || prototype === Date.prototype;
+  if (value instanceof Date) return value.constructor === Date;
+  return value instanceof Uint8Array && (value.constructor === Uint8Array || value.constructor === Buffer);
 }
 
 function isPlain(value: object): boolean {
