@@ -66,6 +66,28 @@ test('typed machine: a key with half a character is refused, not taken for anoth
   await rejects(node.query('has'), code('TIDEMARK_VALUE_UNENCODABLE'));
 });
 
+test('typed machine: tables serve many commands, and no command leaves anything in them', async () => {
+  const seen = new Set<unknown>();
+  const sneaky = machine({
+    tables: { all: table<number>() },
+    commands: {
+      look: (tables) => void seen.add(tables).add(tables.all),
+      smuggle: (tables) => void Object.assign(tables.all, { get: () => 5 }),
+      plant: (tables) => void Object.assign(tables, { all: null }),
+    },
+    queries: { get: ({ all }) => all.get('a') ?? null },
+  });
+  await using node = await open({ machine: sneaky, dir: 'memory:', ...small });
+  await using other = await open({ machine: sneaky, dir: 'memory:', ...small });
+  await Promise.all([node.submit('look'), node.submit('look')]);
+  strictEqual(seen.size, 2);
+  await other.submit('look');
+  strictEqual(seen.size, 4);
+  await rejects(node.submit('smuggle'), TypeError);
+  await rejects(node.submit('plant'), TypeError);
+  strictEqual(await node.query('get'), null);
+});
+
 /** Never called: it is enough that the compiler refuses what is marked, and takes the rest. */
 export async function compiles(): Promise<void> {
   const tables = { all: table<number>(), loose: table<unknown>() };

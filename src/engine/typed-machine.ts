@@ -116,6 +116,12 @@ export function machine<
   const queries: Partial<Queries> = definition.queries ?? {};
   const tableNames = Object.keys(tables);
   for (const tableName of tableNames) requireTableName(tableName);
+  const tablesOf = oncePerState(
+    (state: StateWriter) => tablesIn(state, tableNames, openTable) as TablesOf<Definitions>,
+  );
+  const readTablesOf = oncePerState(
+    (state: StateReader) => tablesIn(state, tableNames, openReadTable) as ReadTablesOf<Definitions>,
+  );
   return {
     name,
     version,
@@ -123,8 +129,7 @@ export function machine<
       const [called, argument] = decodeCall(command);
       const run = own(commands, called);
       if (run === undefined) throw unknownCall(name, 'command', called);
-      const tables = tablesOf(state, tableNames) as TablesOf<Definitions>;
-      return synchronous(run(tables, argument as never, context), called);
+      return synchronous(run(tablesOf(state), argument as never, context), called);
     },
     describe(command) {
       try {
@@ -141,19 +146,35 @@ export function machine<
     query(state, called, args) {
       const run = own(queries, called);
       if (run === undefined) throw unknownCall(name, 'query', called);
-      const tables = readTablesOf(state, tableNames) as ReadTablesOf<Definitions>;
-      return synchronous(run(tables, args[0] as never), called);
+      return synchronous(run(readTablesOf(state), args[0] as never), called);
     },
     detach: (result) => result,
   };
 }
 
-function tablesOf(state: StateWriter, names: readonly string[]): Record<string, Table<unknown>> {
-  return Object.fromEntries(names.map((name) => [name, openTable(state, name)]));
+/**
+ * Makes the tables of a state once, not for every command. They hold no data, only the state they read from,
+ * and are frozen, so that no command can leave anything in them for the next.
+ */
+function oncePerState<State extends StateReader, Tables extends object>(
+  make: (state: State) => Tables,
+): (state: State) => Tables {
+  const made = new WeakMap<State, Tables>();
+  return (state) => {
+    const known = made.get(state);
+    if (known !== undefined) return known;
+    const tables = make(state);
+    made.set(state, tables);
+    return tables;
+  };
 }
 
-function readTablesOf(state: StateReader, names: readonly string[]): Record<string, ReadTable<unknown>> {
-  return Object.fromEntries(names.map((name) => [name, openReadTable(state, name)]));
+function tablesIn<State extends StateReader, OneTable>(
+  state: State,
+  names: readonly string[],
+  openOne: (state: State, name: string) => OneTable,
+): Readonly<Record<string, OneTable>> {
+  return Object.freeze(Object.fromEntries(names.map((name) => [name, Object.freeze(openOne(state, name))])));
 }
 
 function decodeCall(command: Uint8Array): [called: string, argument: unknown] {
