@@ -39,7 +39,7 @@ const SYSTEM_FILES: Record<string, RegExp> = {
   'base/crc32c.ts': /'node:module'/g,
   'base/digest.ts': /'node:crypto'/g,
   'base/process.ts': /\bprocess\.pid\b/g,
-  'engine/codec.ts': /instanceof Date/g, // Dates that users hand in.
+  'engine/codec.ts': /instanceof Date|=== Date\b/g, // Dates that users hand in.
 };
 
 const SYSTEM_USE = new RegExp(
