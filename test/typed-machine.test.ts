@@ -1,9 +1,9 @@
 /** `machine({...})`: what it takes and refuses, at run time and at compile time. */
 
-import { deepStrictEqual, rejects, strictEqual, throws } from 'node:assert';
+import { deepStrictEqual, ok, rejects, strictEqual, throws } from 'node:assert';
 import { test } from 'node:test';
 import { isTidemarkError } from '../src/base/errors.ts';
-import type { CallableMachine } from '../src/engine/machine.ts';
+import { type CallableMachine, Rejection } from '../src/engine/machine.ts';
 import { table } from '../src/engine/table.ts';
 import { machine } from '../src/engine/typed-machine.ts';
 import { open } from '../src/node/open.ts';
@@ -86,6 +86,62 @@ test('typed machine: tables serve many commands, and no command leaves anything 
   await rejects(node.submit('smuggle'), TypeError);
   await rejects(node.submit('plant'), TypeError);
   strictEqual(await node.query('get'), null);
+});
+
+class OwnRangeError extends RangeError {}
+
+class OwnError extends Error {}
+
+const reckless = machine({
+  tables: {},
+  commands: {
+    recurse() {
+      const deeper = (): number => 1 + deeper();
+      return deeper();
+    },
+    longText: () => 'x'.repeat(2 ** 29).repeat(2 ** 20).length,
+    longArray: (_, length: number) => {
+      const items: number[] = [];
+      items.length = length;
+    },
+    bytes: () => new Uint8Array(2 ** 53 - 1).length,
+    digits: (_, digits: number) => (1).toFixed(digits),
+    own() {
+      throw new RangeError('of my own');
+    },
+    derived() {
+      throw new OwnRangeError('of my own');
+    },
+    refuse() {
+      throw new Rejection('no');
+    },
+    fail() {
+      throw new OwnError('no');
+    },
+  },
+});
+
+for (const [name, ...args] of [
+  ['recurse'],
+  ['longText'],
+  ['longArray', -1],
+  ['bytes'],
+  ['digits', 101],
+  ['own'],
+  ['derived'],
+] as const) {
+  test(`typed machine: every RangeError stops the node: ${name}`, async () => {
+    const node = await open({ machine: reckless, dir: 'memory:', ...small });
+    await rejects(node.submit(name, ...(args as never)), code('TIDEMARK_NOT_OPEN'));
+    ok((await node.whenStopped()) instanceof RangeError);
+    await node.close();
+  });
+}
+
+test('typed machine: a Rejection, and an error of the machine, are results', async () => {
+  await using node = await open({ machine: reckless, dir: 'memory:', ...small });
+  await rejects(node.submit('refuse'), Rejection);
+  await rejects(node.submit('fail'), OwnError);
 });
 
 /** Never called: it is enough that the compiler refuses what is marked, and takes the rest. */

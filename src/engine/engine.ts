@@ -58,7 +58,7 @@ export class Engine {
 
   /**
    * Applies the next entry.
-   * @throws InvariantViolation, or what running out of stack threw: the node must stop.
+   * @throws InvariantViolation, or a RangeError that a command threw: the node must stop.
    */
   apply(entry: AppliedEntry, outcomes: Outcomes | null): void {
     const { index, time } = entry;
@@ -82,8 +82,13 @@ export class Engine {
   }
 }
 
-/** Not a result of the command: another replica, or this one tomorrow, might get another outcome. */
+/**
+ * Not a result of the command: another replica, or this one tomorrow, might get another outcome.
+ *
+ * Every RangeError counts. It is what JavaScript throws when stack, memory or the room in a string, an
+ * array or a map runs out, and where that is depends on the memory and the version of Node; which of them
+ * it is, only the message tells, and that too depends on the version.
+ */
 function isFatal(error: unknown): boolean {
-  if (error instanceof InvariantViolation) return true;
-  return error instanceof RangeError && /call stack|array buffer allocation/i.test(error.message);
+  return error instanceof InvariantViolation || error instanceof RangeError;
 }
