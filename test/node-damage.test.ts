@@ -152,9 +152,6 @@ test('node E3: a log without records, but not as a new one is made, has lost its
   for (const spoilt of [
     later,
     new Map(disk).set(`${LOG_DIR}/1-00000000000000000001.idx`, new Uint8Array(64)),
-    new Map(disk)
-      .set(`${DATA_DIR}/checkpoints`, null)
-      .set(`${DATA_DIR}/checkpoints/x.idx`, new Uint8Array(1)),
     new Map(disk).set(`${DATA_DIR}/quarantine`, null).set(`${DATA_DIR}/quarantine/x`, new Uint8Array(1)),
   ]) {
     await refuses(spoilt, 'TIDEMARK_STATUS_DAMAGED');
@@ -242,6 +239,10 @@ test('node: files where directories should be are one clear error', async () => 
     Buffer.from('x'),
   );
   await rejects(openOn(await diskFrom(noLog)), (error) => isTidemarkError(error));
+  const fileAsLog = new MemoryFileSystem();
+  await fileAsLog.makeDirectory(DATA_DIR);
+  await put(fileAsLog, LOG_DIR, Buffer.from('x'));
+  await rejects(openOn(fileAsLog), (error) => isTidemarkError(error, 'TIDEMARK_NOT_A_DATA_DIRECTORY'));
   const fs = new MemoryFileSystem();
   await put(fs, DATA_DIR, Buffer.from('x'));
   await rejects(openOn(fs), (error) => isTidemarkError(error, 'TIDEMARK_NOT_A_DATA_DIRECTORY'));

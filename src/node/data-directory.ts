@@ -143,6 +143,7 @@ async function refuseForeignDirectory(fs: FileSystem, dir: string): Promise<void
   const names = await fs.list(dir);
   if (names.includes(STATUS_NAME)) return;
   const strange = names.filter((name) => !KNOWN_NAMES.includes(name));
+  if ((await fs.stat(`${dir}/log`))?.kind === 'file') throw notADirectory(dir, 'its log is a file');
   const logNames = await listIfThere(fs, `${dir}/log`);
   if (!logNames.some((name) => isSegmentName(name) || isSparseIndexName(name))) {
     const isKnown = (name: string): boolean => isSpareName(name) || name === 'lost+found';
@@ -157,9 +158,7 @@ async function refuseForeignDirectory(fs: FileSystem, dir: string): Promise<void
  * and the first segment without a record. Then nobody was promised anything.
  */
 async function isUnmade(fs: FileSystem, dir: string): Promise<boolean> {
-  for (const name of ['checkpoints', 'journal', 'quarantine']) {
-    if ((await listIfThere(fs, `${dir}/${name}`)).length > 0) return false;
-  }
+  if ((await listIfThere(fs, `${dir}/quarantine`)).length > 0) return false;
   for (const name of await listIfThere(fs, `${dir}/log`)) {
     // A spare that was being zeroed may hold anything; a segment has its name only when it is whole.
     if (!isSegmentName(name) && !isSparseIndexName(name)) continue;
