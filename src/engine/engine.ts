@@ -58,7 +58,7 @@ export class Engine {
 
   /**
    * Applies the next entry.
-   * @throws InvariantViolation, or a RangeError that a command threw: the node must stop.
+   * @throws InvariantViolation, or what V8 threw when it ran out of something: the node must stop.
    */
   apply(entry: AppliedEntry, outcomes: Outcomes | null): void {
     const { index, time } = entry;
@@ -83,12 +83,16 @@ export class Engine {
 }
 
 /**
- * Not a result of the command: another replica, or this one tomorrow, might get another outcome.
- *
- * Every RangeError counts. It is what JavaScript throws when stack, memory or the room in a string, an
- * array or a map runs out, and where that is depends on the memory and the version of Node; which of them
- * it is, only the message tells, and that too depends on the version.
+ * What V8 says when stack, memory or the room in a string, a buffer, a map or a bigint runs out. Where that is
+ * depends on the memory and the version of Node. Other RangeErrors, a machine's own among them, are results.
  */
+const EXHAUSTED = new RegExp(
+  '^(Maximum (call stack|BigInt) size exceeded|(Map|Set) maximum size exceeded|' +
+    'Array buffer allocation failed|Invalid (string|typed array) length)',
+);
+
+/** Not a result of the command: another replica, or this one tomorrow, might get another outcome. */
 function isFatal(error: unknown): boolean {
-  return error instanceof InvariantViolation || error instanceof RangeError;
+  if (error instanceof InvariantViolation) return true;
+  return error instanceof RangeError && EXHAUSTED.test(error.message);
 }

@@ -37,10 +37,8 @@ export interface Machine {
 
   /**
    * Runs one command. Whatever it throws is its result: its writes are undone, and the error goes to the
-   * caller. Only an `InvariantViolation` and every `RangeError`, subclasses included, stop the node
-   * instead: it is what running out of stack, of memory or of room in a string or a map throws, and where
-   * that happens is not the same everywhere. So a machine catches none, throws none of its own, and checks
-   * before what else throws one: `toFixed(101)`, `'x'.repeat(-1)`, `new Date(Number.NaN).toISOString()`.
+   * caller. Only an `InvariantViolation`, and running out of stack, memory or the room in a string or a map,
+   * stop the node instead: where that happens depends on the machine it runs on.
    * @param command A view that is valid during the call only.
    * @returns The result, handed to the caller; views into state or command are valid until the next command.
    */
