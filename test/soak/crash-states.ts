@@ -1,9 +1,11 @@
 /**
  * `npm run soak -- --states N --seed S`: crash states without end, or nearly: half of them of a node, half of
- * a log alone. Prints how many were tried, and the first that breaks an invariant.
+ * a log alone; and a chaos run for every hundred of them. Prints how many were tried, and the first that
+ * breaks an invariant.
  */
 
 import { parseArgs } from 'node:util';
+import { newTally, runChaos } from '../support/chaos.ts';
 import { type CrashSubject, exploreCrashes } from '../support/crash-explorer.ts';
 import { logSubject } from '../support/log-explorer.ts';
 import { nodeSubject } from '../support/node-history.ts';
@@ -15,6 +17,17 @@ const seed = Number(values.seed);
 
 await soak(nodeSubject, Math.ceil(Number(values.states) / 2));
 await soak(logSubject, Math.floor(Number(values.states) / 2));
+await soakChaos(Math.ceil(Number(values.states) / 100));
+
+async function soakChaos(seeds: number): Promise<void> {
+  const started = performance.now();
+  const tally = newTally();
+  for (let run = 0; run < seeds; run++) await runChaos(seed + run, tally);
+  const seconds = (performance.now() - started) / 1000;
+  console.log(
+    `seeds ${seed} to ${seed + seeds - 1}: chaos: ${JSON.stringify(tally)}, ${seconds.toFixed(0)} s: 0 violations`,
+  );
+}
 
 async function soak<Known>(subject: CrashSubject<Known>, states: number): Promise<void> {
   const started = performance.now();

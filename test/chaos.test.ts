@@ -1,0 +1,20 @@
+/**
+ * Chaos over one node (checklist F1–F5, F7–F9, B7, L1, L2): see test/support/chaos.ts. A few hundred seeds
+ * here; `npm run soak` goes on.
+ */
+
+import { ok } from 'node:assert';
+import { test } from 'node:test';
+import { newTally, runChaos } from './support/chaos.ts';
+
+const SEEDS = 200;
+
+test('chaos B7, F1-F5, F7-F9, L1, L2: whatever the disk does, what was acknowledged is there', async (t) => {
+  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
+  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seeds = process.env['SEED'] === undefined ? SEEDS : Number(process.env['SEEDS'] ?? 1);
+  const tally = newTally();
+  for (let run = 0; run < seeds; run++) await runChaos(seed + run, tally);
+  t.diagnostic(`${seeds} seeds: ${JSON.stringify(tally)}`);
+  ok(tally.lives >= seeds);
+});
