@@ -83,8 +83,9 @@ export class Engine {
 }
 
 /**
- * What V8 says when stack, memory or the room in a string, a buffer, a map or a bigint runs out. Where that is
- * depends on the memory and the version of Node. Other RangeErrors, a machine's own among them, are results.
+ * What V8 says when stack, memory or the room in a string, a buffer, a map or a bigint runs out. Where that
+ * is depends on the memory and the version of Node. Other RangeErrors, a machine's own among them, are
+ * results.
  */
 const EXHAUSTED = new RegExp(
   '^(Maximum (call stack|BigInt) size exceeded|(Map|Set) maximum size exceeded|' +
