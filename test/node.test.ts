@@ -2,7 +2,7 @@
  * A node as its users see it: submit, query, undo, recovery, limits. In memory, except where files matter.
  */
 
-import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert';
+import { deepStrictEqual, ok, rejects, strictEqual, throws } from 'node:assert';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -147,7 +147,26 @@ test('node: unknown names, unencodable arguments and wrong options are refused b
   await rejects(node.submit('close', (() => 1) as unknown as string), code('TIDEMARK_VALUE_UNENCODABLE'));
   await rejects(open({ dir: '' }), code('TIDEMARK_OPTION_INVALID'));
   await rejects(open({ dir: 'memory:', log: { segmentBytes: 1000 } }), code('TIDEMARK_OPTION_INVALID'));
-  await rejects(open({ dir: 'memory:', dri: 1 } as never), code('TIDEMARK_OPTION_INVALID'));
+});
+
+test('node: names that no option has are refused at every level, and so is what is no options', async () => {
+  const invalid = code('TIDEMARK_OPTION_INVALID');
+  throws(() => local({ pendingByteMax: 1 } as never), invalid);
+  throws(() => local('fast' as never), invalid);
+  for (const options of [
+    { dri: 1 },
+    { toString: 1 },
+    { log: { segmentByte: 1 } },
+    { log: 5 },
+    { log: { constructor: 1 } },
+    { ordering: { kind: 'local', options: { pendingByteMax: 1 } } },
+    { ordering: { kind: 'local', options: { pendingBytesMax: 1 } } },
+    { ordering: { kind: 'local', options: {}, peers: [] } },
+    { ordering: { kind: 'raft', options: {} } },
+    { doors: { files: new MemoryFileSystem() } },
+  ]) {
+    await rejects(open({ dir: 'memory:', ...options } as never), invalid, JSON.stringify(options));
+  }
 });
 
 test('node: a command that returns a promise is refused, and leaves nothing behind', async () => {

@@ -433,6 +433,9 @@ test('redis-server: 20,000 random streams crash nothing and leave nothing behind
 
 test('redis-server: wrong options are refused', async () => {
   const ordering = new MemoryOrdering();
+  await rejects(startRedisServer({ ordering, port: 0, inputByteMax: 1 } as never), {
+    code: 'TIDEMARK_OPTION_INVALID',
+  });
   await rejects(startRedisServer({ ordering, port: 70_000 }), { code: 'TIDEMARK_OPTION_INVALID' });
   await rejects(startRedisServer({ ordering, port: 0, connectionsMax: 0 }), {
     code: 'TIDEMARK_OPTION_INVALID',

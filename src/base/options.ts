@@ -8,21 +8,18 @@ export function requireInteger(name: string, value: unknown, min: number, max: n
   throw invalidOption(name, value, `an integer from ${min} to ${max}`);
 }
 
-/** Throws TIDEMARK_OPTION_INVALID unless `value` is one of `allowed`. */
-export function requireOneOf(name: string, value: unknown, allowed: readonly string[]): void {
-  if (typeof value === 'string' && allowed.includes(value)) return;
-  throw invalidOption(name, value, `one of ${allowed.join(', ')}`);
-}
-
 /**
  * Throws TIDEMARK_OPTION_INVALID for a name that no option has: a typing error must not pass as a default.
+ * @param where Whose options they are, as a message names it.
+ * @param known Holds a field of each name there is.
  */
-export function requireKnownOptions(options: object, known: object): void {
+export function requireKnownOptions(where: string, options: unknown, known: object): void {
+  if (typeof options !== 'object' || options === null) throw invalidOption(where, options, 'an object');
   for (const name of Object.keys(options)) {
-    if (name in known) continue;
+    if (Object.hasOwn(known, name)) continue;
     throw new TidemarkError(
       'TIDEMARK_OPTION_INVALID',
-      `there is no option ${name}; known are ${Object.keys(known).join(', ')}`,
+      `${where} has no option ${name}; known are ${Object.keys(known).join(', ')}`,
       { remedy: 'fix-call', facts: { option: name } },
     );
   }

@@ -1,6 +1,6 @@
 /** Options of the log. */
 
-import { invalidOption, requireInteger } from '../base/options.ts';
+import { invalidOption, requireInteger, requireKnownOptions } from '../base/options.ts';
 
 /** Every field is optional; {@link LOG_DEFAULTS} is the whole list. */
 export interface LogOptions {
@@ -16,6 +16,7 @@ export const LOG_DEFAULTS: Required<LogOptions> = Object.freeze({ segmentBytes: 
 
 /** Fills in defaults and rejects what cannot work. */
 export function resolveLogOptions(options: LogOptions): Required<LogOptions> {
+  requireKnownOptions('log', options, LOG_DEFAULTS);
   const segmentBytes = options.segmentBytes ?? LOG_DEFAULTS.segmentBytes;
   requireInteger('segmentBytes', segmentBytes, 64 * 1024, 1024 ** 3);
   if (segmentBytes % 4096 !== 0) throw invalidOption('segmentBytes', segmentBytes, 'a multiple of 4096');

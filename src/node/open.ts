@@ -65,6 +65,7 @@ export interface Doors {
 }
 
 const KNOWN_OPTIONS = { dir: 0, machine: 0, ordering: 0, log: 0, onProgress: 0, doors: 0 };
+const KNOWN_DOORS = { fs: 0, clock: 0, chance: 0 };
 
 /**
  * Opens a node: recovers what is in `dir`, replays it, and takes commands from then on.
@@ -81,7 +82,9 @@ export function open(options: OpenOptions): Promise<Node<KeyValueCommands, KeyVa
 export async function open(
   options: OpenOptions & { readonly machine?: CallableMachine<unknown, unknown> },
 ): Promise<Node<unknown, unknown>> {
-  requireKnownOptions(options, KNOWN_OPTIONS);
+  requireKnownOptions('open', options, KNOWN_OPTIONS);
+  requireKnownOptions('doors', options.doors ?? {}, KNOWN_DOORS);
+  const ordering = resolveOrdering(options.ordering);
   if (typeof options.dir !== 'string' || options.dir === '')
     throw invalidOption('dir', options.dir, 'a path');
   const machine = options.machine ?? callableKeyValueMachine;
@@ -99,7 +102,14 @@ export async function open(
     onStatusFailure: wiring.fail,
   });
   try {
-    const parts = await openParts({ ...options, dir: dataDir }, doors, machine, directory, wiring, notices);
+    const parts = await openParts(
+      { ...options, ordering, dir: dataDir },
+      doors,
+      machine,
+      directory,
+      wiring,
+      notices,
+    );
     const node = new Node(machine, parts);
     wiring.connect(node, parts);
     return node;
@@ -107,6 +117,14 @@ export async function open(
     await closeDataDirectory(directory);
     throw error;
   }
+}
+
+/** Checked again: a program may write down what `local()` makes. */
+function resolveOrdering(choice: OrderingChoice | undefined): OrderingChoice {
+  if (choice === undefined) return local();
+  requireKnownOptions('ordering', choice, { kind: 0, options: 0 });
+  if (choice.kind !== 'local') throw invalidOption('ordering', choice, 'made by local()');
+  return local(choice.options);
 }
 
 /** Carries what the disk reports to the node, which does not exist yet when the disk is first touched. */
@@ -127,7 +145,7 @@ class Wiring {
 }
 
 async function openParts(
-  options: OpenOptions,
+  options: OpenOptions & { readonly ordering: OrderingChoice },
   doors: Doors,
   machine: Machine,
   directory: DataDirectory,
@@ -141,7 +159,7 @@ async function openParts(
   const ordering = new LocalOrdering({
     engine,
     clock,
-    options: (options.ordering ?? local()).options,
+    options: options.ordering.options,
     onFatal: wiring.fail,
   });
   const { firstIndex } = status.current;

@@ -1,6 +1,6 @@
 /** Options of the ordering by one process. */
 
-import { requireInteger } from '../base/options.ts';
+import { requireInteger, requireKnownOptions } from '../base/options.ts';
 
 /** Every field is optional; {@link LOCAL_DEFAULTS} is the whole list. */
 export interface LocalOptions {
@@ -25,6 +25,7 @@ export const LOCAL_DEFAULTS: Required<LocalOptions> = Object.freeze({
 
 /** Fills in defaults and rejects what cannot work. */
 export function resolveLocalOptions(options: LocalOptions): Required<LocalOptions> {
+  requireKnownOptions('local', options, LOCAL_DEFAULTS);
   const commandBytesMax = options.commandBytesMax ?? LOCAL_DEFAULTS.commandBytesMax;
   const pendingBytesMax = options.pendingBytesMax ?? LOCAL_DEFAULTS.pendingBytesMax;
   requireInteger('commandBytesMax', commandBytesMax, 1024, 32 * 1024 * 1024);

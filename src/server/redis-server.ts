@@ -6,7 +6,7 @@
  * enough, no client is read any more until it is drained.
  */
 
-import { requireInteger } from '../base/options.ts';
+import { requireInteger, requireKnownOptions } from '../base/options.ts';
 import { type Clock, systemClock } from '../base/time.ts';
 import { CommandTable } from '../keyvalue/command-table.ts';
 import { KEY_VALUE_COMMANDS } from '../keyvalue/commands.ts';
@@ -76,17 +76,19 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   return server;
 }
 
+const OPTION_DEFAULTS = {
+  host: '127.0.0.1',
+  connectionsMax: CONNECTIONS_MAX_DEFAULT,
+  outputBytesMax: OUTPUT_BYTES_MAX_DEFAULT,
+  inputBytesMax: INPUT_BYTES_MAX_DEFAULT,
+  info: () => ({}),
+  clock: systemClock,
+  listen: listenTcp,
+};
+
 function resolveOptions(options: RedisServerOptions): Required<RedisServerOptions> {
-  const resolved = {
-    host: '127.0.0.1',
-    connectionsMax: CONNECTIONS_MAX_DEFAULT,
-    outputBytesMax: OUTPUT_BYTES_MAX_DEFAULT,
-    inputBytesMax: INPUT_BYTES_MAX_DEFAULT,
-    info: () => ({}),
-    clock: systemClock,
-    listen: listenTcp,
-    ...options,
-  };
+  requireKnownOptions('startRedisServer', options, { ordering: 0, port: 0, ...OPTION_DEFAULTS });
+  const resolved = { ...OPTION_DEFAULTS, ...options };
   requireInteger('port', resolved.port, 0, 65_535);
   requireInteger('connectionsMax', resolved.connectionsMax, 1, 1_000_000);
   requireInteger('outputBytesMax', resolved.outputBytesMax, 2 * OUTPUT_BYTES_PAUSE, 4 * 1024 ** 3);
