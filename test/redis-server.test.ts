@@ -230,6 +230,69 @@ test('redis-server: unfinished requests of all clients are bounded together', as
   strictEqual(server.info()['stats']?.['client_input_bytes'], 0);
 });
 
+test('redis-server: replies not taken are bounded for all clients together, and spare others', async () => {
+  const { server, ordering, connect } = await serve({ outputTotalBytesMax: 4 * 1024 * 1024 });
+  const writer = connect();
+  writer.send(frame('SET', 'a', Buffer.alloc(400 * 1024)));
+  ordering.applyBatch();
+  await turn();
+  const slow = Array.from({ length: 20 }, connect);
+  for (const peer of slow) {
+    peer.isReading = false;
+    peer.send(frames('GET a', 'GET a'));
+    await turn();
+  }
+  strictEqual(slow.filter((peer) => !peer.isClosed).length, 5, 'five hold 800 KiB each');
+  strictEqual(server.clientsDropped, 15);
+  writer.receive();
+  writer.send(frame('PING'));
+  await turn();
+  strictEqual(writer.receive().toString(), '+PONG\r\n');
+  for (const peer of slow) peer.close();
+  strictEqual(server.info()['stats']?.['client_output_bytes'], 0);
+});
+
+test('redis-server: requests that wait are bounded for all clients together', async () => {
+  const { server, ordering, connect } = await serve({ outputTotalBytesMax: 1024 * 1024 });
+  const peers = Array.from({ length: 10 }, connect);
+  for (const peer of peers) {
+    peer.send(
+      Buffer.concat([frame('SET', 'a', '1'), ...Array.from({ length: 20_000 }, () => frame('PING'))]),
+    );
+  }
+  const kept = peers.filter((peer) => !peer.isClosed);
+  strictEqual(kept.length, 3, 'each holds a little more than 256 KiB');
+  ordering.applyBatch();
+  await turn();
+  for (const peer of kept) strictEqual(peer.receive().toString(), `+OK\r\n${'+PONG\r\n'.repeat(20_000)}`);
+  strictEqual(server.info()['stats']?.['client_output_bytes'], 0);
+});
+
+test('redis-server: names of clients and of their libraries have a bound', async () => {
+  const { connect } = await serve();
+  const peer = connect();
+  const word = 'x'.repeat(256);
+  const long = `${word}x`;
+  for (const [request, reply] of [
+    [['CLIENT', 'SETNAME', word], '+OK'],
+    [['CLIENT', 'SETNAME', long], '-ERR Client names cannot be longer than 256 bytes.'],
+    [['HELLO', '2', 'SETNAME', long], '-ERR Client names cannot be longer than 256 bytes.'],
+    [['CLIENT', 'SETINFO', 'LIB-NAME', word], '+OK'],
+    [['CLIENT', 'SETINFO', 'lib-name', long], '-ERR lib-name cannot be longer than 256 bytes.'],
+    [['CLIENT', 'SETINFO', 'lib-ver', long], '-ERR lib-ver cannot be longer than 256 bytes.'],
+    [
+      ['CLIENT', 'SETINFO', 'lib-ver', 'a b'],
+      '-ERR lib-ver cannot contain spaces, newlines or special characters.',
+    ],
+    [['CLIENT', 'SETINFO', long, 'x'], `-ERR Unrecognized option '${word}'`],
+    [['CLIENT', 'GETNAME'], `$256\r\n${word}`],
+  ] as const) {
+    peer.send(frame(...request));
+    await turn();
+    strictEqual(peer.receive().toString(), `${reply}\r\n`);
+  }
+});
+
 for (const { code, reply } of [
   { code: 'TIDEMARK_DISK_FULL', reply: '-MISCONF TIDEMARK_DISK_FULL: why\r\n' },
   { code: 'TIDEMARK_LOG_POISONED', reply: '-ERR TIDEMARK_LOG_POISONED: why\r\n' },
@@ -297,6 +360,19 @@ test('redis-server: close answers what was taken, then closes', async () => {
   await closing;
   strictEqual(peer.receive().toString(), '+OK\r\n$1\r\n1\r\n');
   strictEqual(ordering.state.size, 1);
+});
+
+test('redis-server: whoever closes it a second time waits as long', async () => {
+  const { server, ordering, connect } = await serve();
+  const peer = connect();
+  peer.send(frame('SET', 'a', '1'));
+  let closed = 0;
+  const closings = [server.close(), server.close()].map((closing) => closing.then(() => closed++));
+  await turn();
+  strictEqual(closed, 0);
+  ordering.applyBatch();
+  await Promise.all(closings);
+  strictEqual(peer.receive().toString(), '+OK\r\n');
 });
 
 test('redis-server: close drops a client that does not take its last answers', async () => {

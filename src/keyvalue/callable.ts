@@ -3,13 +3,14 @@
  * 'greeting')`.
  */
 
+import { copyOf } from '../base/bytes.ts';
 import { TidemarkError } from '../base/errors.ts';
 import type { CallableMachine } from '../engine/machine.ts';
 import { CommandTable, fitsArity } from './command-table.ts';
 import { KEY_VALUE_COMMANDS, type KeyValueReadName, type KeyValueWriteName } from './commands.ts';
 import { keyValueMachine } from './machine.ts';
 import { unknownCommand, wrongArity } from './refusals.ts';
-import { RequestParser } from './request.ts';
+import { encodeRequest, RequestParser } from './request.ts';
 
 /** A word of a command: text goes as UTF-8, numbers in decimal. */
 export type Word = string | number | Uint8Array;
@@ -31,12 +32,12 @@ export const callableKeyValueMachine: CallableMachine<KeyValueCommands, KeyValue
   ...keyValueMachine,
   encodeCall(name, args) {
     if (table.findName(name)?.kind !== 'write') throw unknownCall(name, 'command');
-    return encodeRequest([name, ...args]);
+    return requestOf(name, args);
   },
   query(state, name, args) {
     if (table.findName(name)?.kind !== 'read') throw unknownCall(name, 'query');
     const parser = new RequestParser();
-    parser.parseWhole(encodeRequest([name, ...args]));
+    parser.parseWhole(requestOf(name, args));
     const found = table.find(parser);
     if (found?.kind !== 'read') throw unknownCommand(parser);
     if (!fitsArity(found, parser.count)) throw wrongArity(found.name);
@@ -45,18 +46,14 @@ export const callableKeyValueMachine: CallableMachine<KeyValueCommands, KeyValue
   detach,
 };
 
-/** A request as a client would send it: an array of bulk strings. */
-export function encodeRequest(words: readonly unknown[]): Uint8Array {
-  const parts: Uint8Array[] = [Buffer.from(`*${words.length}\r\n`)];
-  for (const word of words) {
-    const bytes = word instanceof Uint8Array ? word : Buffer.from(textOf(word), 'utf8');
-    parts.push(Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from('\r\n'));
-  }
-  return Buffer.concat(parts);
+/** The call as a client would send it. */
+function requestOf(name: string, args: readonly unknown[]): Uint8Array {
+  return encodeRequest([name, ...args.map(wordOf)]);
 }
 
-function textOf(word: unknown): string {
-  if (typeof word === 'string' || typeof word === 'number') return String(word);
+function wordOf(word: unknown): Uint8Array | string {
+  if (typeof word === 'string' || word instanceof Uint8Array) return word;
+  if (typeof word === 'number') return String(word);
   throw new TidemarkError(
     'TIDEMARK_VALUE_UNENCODABLE',
     `a word of a command is text, a number or bytes, not ${typeof word}`,
@@ -66,7 +63,7 @@ function textOf(word: unknown): string {
 
 /** Copies what is a view into the state. */
 function detach(result: unknown): unknown {
-  if (result instanceof Uint8Array) return Uint8Array.from(result);
+  if (result instanceof Uint8Array) return copyOf(result);
   return Array.isArray(result) ? result.map(detach) : result;
 }
 

@@ -32,6 +32,7 @@ export function unknownSubcommand(container: string, request: Request): Rejectio
   return new Rejection(`ERR unknown subcommand '${name}'. Try ${container.toUpperCase()} HELP.`);
 }
 
-function startOf(request: Request, at: number, bytesMax: number): string {
+/** The first bytes of an argument, as text: an error repeats no more of a request. */
+export function startOf(request: Request, at: number, bytesMax: number): string {
   return Buffer.from(request.argument(at).subarray(0, bytesMax)).toString();
 }

@@ -8,7 +8,7 @@
 import { Rejection } from '../engine/machine.ts';
 import { type CommandEntry, fitsArity, type KeyPositions } from '../keyvalue/command-table.ts';
 import { parseInteger } from '../keyvalue/integer.ts';
-import { notAnInteger, syntaxError, unknownSubcommand, wrongArity } from '../keyvalue/refusals.ts';
+import { notAnInteger, startOf, syntaxError, unknownSubcommand, wrongArity } from '../keyvalue/refusals.ts';
 import { OK, type ReplyValue, VerbatimText } from '../keyvalue/reply-value.ts';
 import type { Request } from '../keyvalue/request.ts';
 import { commandCount, commandDocs, commandInfo, commandList } from './command-listing.ts';
@@ -51,6 +51,9 @@ export interface ServerView {
 export interface ListedCommand extends CommandEntry {
   readonly kind: 'read' | 'write' | 'connection';
 }
+
+/** Longest name or library of a client, in bytes: each client keeps three, and CLIENT LIST shows all. */
+export const CLIENT_WORD_BYTES_MAX = 256;
 
 type Subcommand = Pick<ConnectionCommand, 'name' | 'arity' | 'run'>;
 
@@ -166,7 +169,9 @@ function hello(session: Session, request: Request): ReplyValue {
       name = clientNameAt(request, at + 1);
       at += 1;
     } else {
-      throw new Rejection(`ERR Syntax error in HELLO option '${request.text(at)}'`);
+      throw new Rejection(
+        `ERR Syntax error in HELLO option '${startOf(request, at, CLIENT_WORD_BYTES_MAX)}'`,
+      );
     }
   }
   session.protocol = protocol;
@@ -220,22 +225,23 @@ function clientSetName(session: Session, request: Request): ReplyValue {
 }
 
 function clientNameAt(request: Request, at: number): string {
-  const name = request.text(at);
-  if (isPlainWord(name)) return name;
-  throw new Rejection('ERR Client names cannot contain spaces, newlines or special characters.');
+  return clientWordAt(request, at, 'Client names');
+}
+
+/** Printable ASCII without blanks: anything else would break the lines of CLIENT LIST. */
+function clientWordAt(request: Request, at: number, what: string): string {
+  if (request.argumentLength(at) > CLIENT_WORD_BYTES_MAX) {
+    throw new Rejection(`ERR ${what} cannot be longer than ${CLIENT_WORD_BYTES_MAX} bytes.`);
+  }
+  const word = request.text(at);
+  if (/^[!-~]*$/.test(word)) return word;
+  throw new Rejection(`ERR ${what} cannot contain spaces, newlines or special characters.`);
 }
 
 function clientSetInfo(session: Session, request: Request): ReplyValue {
-  const value = request.text(3);
-  const attribute = request.text(2).toLowerCase();
-  if (attribute !== 'lib-name' && attribute !== 'lib-ver') {
-    throw new Rejection(`ERR Unrecognized option '${request.text(2)}'`);
-  }
-  if (!isPlainWord(value)) {
-    throw new Rejection(`ERR ${attribute} cannot contain spaces, newlines or special characters.`);
-  }
-  if (attribute === 'lib-name') session.libraryName = value;
-  else session.libraryVersion = value;
+  if (request.isWord(2, 'lib-name')) session.libraryName = clientWordAt(request, 3, 'lib-name');
+  else if (request.isWord(2, 'lib-ver')) session.libraryVersion = clientWordAt(request, 3, 'lib-ver');
+  else throw new Rejection(`ERR Unrecognized option '${startOf(request, 2, CLIENT_WORD_BYTES_MAX)}'`);
   return OK;
 }
 
@@ -268,11 +274,6 @@ function configGet(session: Session, request: Request): ReplyValue {
 
 function textsFrom(request: Request, first: number): string[] {
   return Array.from({ length: Math.max(request.count - first, 0) }, (_, at) => request.text(first + at));
-}
-
-/** Printable ASCII without blanks: anything else would break the lines of CLIENT LIST. */
-function isPlainWord(text: string): boolean {
-  return /^[!-~]*$/.test(text);
 }
 
 function bulk(text: string): Uint8Array {

@@ -37,6 +37,15 @@ export const OUTPUT_BYTES_PAUSE = 1024 * 1024;
 /** Requests that wait for earlier ones, above which no more are taken: some two thousand short reads. */
 export const WAITING_BYTES_MAX = 256 * 1024;
 
+/**
+ * Output and waiting requests that a client may have however much the others hold: else the slow ones would
+ * get the others dropped, which take their replies at once.
+ */
+export const OUTPUT_BYTES_SPARED = 64 * 1024;
+
+/** Changes of a client's output below this many bytes are accounted for at the end of the turn only. */
+const ACCOUNTED_BYTES_MIN = 16 * 1024;
+
 /** What one waiting request costs besides its bytes, about. */
 const WAITING_OVERHEAD_BYTES = 96;
 
@@ -70,6 +79,8 @@ export interface ConnectionContext extends ServerView {
   atTurnEnd(connection: ClientConnection): void;
   /** Accounts for memory of input buffers; false when all clients together hold too much. */
   holdInput(bytes: number): boolean;
+  /** Accounts for replies and waiting requests; false when all clients together hold too much. */
+  holdOutput(bytes: number): boolean;
   forget(connection: ClientConnection): void;
 }
 
@@ -109,6 +120,8 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   #output: ReplyBuffer | null = null;
   /** Bytes that the socket had buffered after the last write. */
   #bufferedBytes = 0;
+  /** Bytes of output and of waiting requests that the server counts for this client. */
+  #accountedBytes = 0;
   #isTurnEndDue = false;
 
   /** No further request is taken; closes when all taken ones are answered. */
@@ -154,6 +167,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
 
   flushed(): void {
     this.#bufferedBytes = 0;
+    this.#account();
     this.proceed();
   }
 
@@ -186,6 +200,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     this.#isTurnEndDue = false;
     if (this.#isClosed) return;
     this.#flush();
+    this.#account();
     if (!this.#isEnding) this.proceed();
     else if (this.#enqueued === this.#answered && !this.#isClosed) this.#socket.end();
   }
@@ -342,6 +357,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   #wait(waiting: Waiting, bytes: number): void {
     this.#waiting.push(waiting);
     this.#waitingBytes += bytes + WAITING_OVERHEAD_BYTES;
+    this.#checkOutput();
   }
 
   #shiftWaiting(): Waiting {
@@ -426,9 +442,20 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
 
   #checkOutput(): void {
     const unsent = this.#bufferedBytes + (this.#output?.length ?? 0);
-    if (unsent <= this.#context.outputBytesMax) return;
+    if (unsent <= this.#context.outputBytesMax) {
+      if (unsent + this.#waitingBytes - this.#accountedBytes < ACCOUNTED_BYTES_MIN || this.#account()) return;
+    }
     this.#context.clientsDropped++;
     this.drop();
+  }
+
+  /** Tells the server what this client holds. False when that is too much of what all of them may. */
+  #account(): boolean {
+    if (this.#isClosed) return true;
+    const held = this.#bufferedBytes + (this.#output?.length ?? 0) + this.#waitingBytes;
+    const change = held - this.#accountedBytes;
+    this.#accountedBytes = held;
+    return this.#context.holdOutput(change) || change <= 0 || held <= OUTPUT_BYTES_SPARED;
   }
 
   #flush(): void {
@@ -459,6 +486,8 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     this.#isEnding = true;
     this.#context.holdInput(-this.#input.allocatedBytes);
     this.#input.clear();
+    this.#context.holdOutput(-this.#accountedBytes);
+    this.#accountedBytes = 0;
     this.#waiting.clear();
     this.#output = null;
   }

@@ -38,6 +38,12 @@ export interface RedisServerOptions {
    */
   readonly outputBytesMax?: number;
   /**
+   * Replies that were not taken, and requests that wait for earlier ones, of all clients together, in bytes:
+   * 1 MiB to 64 GiB. Above it a client that gets more is dropped, unless it has less than 64 KiB of them.
+   * @default 1073741824
+   */
+  readonly outputTotalBytesMax?: number;
+  /**
    * Unfinished requests of all clients together, in bytes, above which the client that sends more is dropped:
    * 1 MiB to 64 GiB. @default 1073741824
    */
@@ -53,6 +59,9 @@ export const CONNECTIONS_MAX_DEFAULT = 10_000;
 
 /** Sixteen replies of the largest size. */
 export const OUTPUT_BYTES_MAX_DEFAULT = 256 * 1024 * 1024;
+
+/** Four clients at their own limit. */
+export const OUTPUT_TOTAL_BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;
 
 /** Sixteen requests of the largest size. */
 export const INPUT_BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;
@@ -80,6 +89,7 @@ const OPTION_DEFAULTS = {
   host: '127.0.0.1',
   connectionsMax: CONNECTIONS_MAX_DEFAULT,
   outputBytesMax: OUTPUT_BYTES_MAX_DEFAULT,
+  outputTotalBytesMax: OUTPUT_TOTAL_BYTES_MAX_DEFAULT,
   inputBytesMax: INPUT_BYTES_MAX_DEFAULT,
   info: () => ({}),
   clock: systemClock,
@@ -92,6 +102,7 @@ function resolveOptions(options: RedisServerOptions): Required<RedisServerOption
   requireInteger('port', resolved.port, 0, 65_535);
   requireInteger('connectionsMax', resolved.connectionsMax, 1, 1_000_000);
   requireInteger('outputBytesMax', resolved.outputBytesMax, 2 * OUTPUT_BYTES_PAUSE, 4 * 1024 ** 3);
+  requireInteger('outputTotalBytesMax', resolved.outputTotalBytesMax, 1024 ** 2, 64 * 1024 ** 3);
   requireInteger('inputBytesMax', resolved.inputBytesMax, 1024 ** 2, 64 * 1024 ** 3);
   return Object.freeze(resolved);
 }
@@ -114,9 +125,10 @@ export class RedisServer implements ConnectionContext {
   #stalled = new Set<ClientConnection>();
   #turn: ClientConnection[] = [];
   #inputBytes = 0;
+  #outputBytes = 0;
   #connectionsAccepted = 0;
   #connectionsRejected = 0;
-  #isClosing = false;
+  #closing: Promise<void> | null = null;
 
   constructor(options: Required<RedisServerOptions>) {
     this.#options = options;
@@ -169,6 +181,7 @@ export class RedisServer implements ConnectionContext {
         rejected_connections: this.#connectionsRejected,
         clients_dropped: this.clientsDropped,
         client_input_bytes: this.#inputBytes,
+        client_output_bytes: this.#outputBytes,
       },
       replication: { role: 'master', connected_slaves: 0 },
     };
@@ -177,12 +190,16 @@ export class RedisServer implements ConnectionContext {
 
   /**
    * Takes no more connections and no more requests, answers what was taken, and closes. Clients that do not
-   * take their replies within CLOSE_WAIT_MS are dropped.
+   * take their replies within CLOSE_WAIT_MS are dropped. Idempotent: every call waits for the end.
    */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     const listener = this.#listener;
-    if (listener === null || this.#isClosing) return;
-    this.#isClosing = true;
+    if (listener === null) return Promise.resolve();
+    this.#closing ??= this.#close(listener);
+    return this.#closing;
+  }
+
+  async #close(listener: Listener): Promise<void> {
     const closed = listener.close();
     for (const connection of this.#connections) connection.quit();
     const deadline = this.#options.clock.after(CLOSE_WAIT_MS, () => {
@@ -199,7 +216,7 @@ export class RedisServer implements ConnectionContext {
   accept(socket: Connection): ConnectionHandler {
     this.#connectionsAccepted++;
     const connection = new ClientConnection(this.#connectionsAccepted, socket, this);
-    if (this.#connections.size >= this.#options.connectionsMax || this.#isClosing) {
+    if (this.#connections.size >= this.#options.connectionsMax || this.#closing !== null) {
       this.#connectionsRejected++;
       socket.write(TOO_MANY_CLIENTS);
       connection.quit();
@@ -237,6 +254,11 @@ export class RedisServer implements ConnectionContext {
   holdInput(bytes: number): boolean {
     this.#inputBytes += bytes;
     return this.#inputBytes <= this.#options.inputBytesMax;
+  }
+
+  holdOutput(bytes: number): boolean {
+    this.#outputBytes += bytes;
+    return this.#outputBytes <= this.#options.outputTotalBytesMax;
   }
 
   forget(connection: ClientConnection): void {
