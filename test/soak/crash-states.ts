@@ -25,7 +25,8 @@ async function soakChaos(seeds: number): Promise<void> {
   for (let run = 0; run < seeds; run++) await runChaos(seed + run, tally);
   const seconds = (performance.now() - started) / 1000;
   console.log(
-    `seeds ${seed} to ${seed + seeds - 1}: chaos: ${JSON.stringify(tally)}, ${seconds.toFixed(0)} s: 0 violations`,
+    `seeds ${seed} to ${seed + seeds - 1}: chaos: ${JSON.stringify(tally)}, ` +
+      `${seconds.toFixed(0)} s: 0 violations`,
   );
 }
 

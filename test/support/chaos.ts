@@ -5,8 +5,9 @@
  * Invariants: what was acknowledged is there, as a prefix of what was sent; errors have the codes that their
  * causes have; a node on a disk that is well starts, and takes commands.
  *
- * Faults are those that must not cost anything. A write that the device reports and loses, or rot at rest, can
- * cost the last batch by the nature of one disk, and is shown elsewhere to be noticed (log-damage.test.ts).
+ * Faults are those that must not cost anything. A write that the device reports and loses, or rot at rest,
+ * can cost the last batch by the nature of one disk, and is shown elsewhere to be noticed
+ * (log-damage.test.ts).
  */
 
 import { ok, strictEqual } from 'node:assert';
