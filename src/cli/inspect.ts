@@ -1,5 +1,6 @@
 /** `tidemark inspect log|status`: what is on the disk, as it is. Reads only; needs no running node. */
 
+import { describeCall } from '../engine/call.ts';
 import { forEachCommand } from '../engine/entry.ts';
 import type { Machine } from '../engine/machine.ts';
 import { keyValueMachine } from '../keyvalue/machine.ts';
@@ -67,16 +68,16 @@ interface ListedCommands {
 
 function listCommands(record: LogRecord, machineName: string, options: InspectLogOptions): ListedCommands {
   const commands: string[] = [];
-  const machine: Pick<Machine, 'describe'> = machineName === keyValueMachine.name ? keyValueMachine : OPAQUE;
+  const machine: Pick<Machine, 'describe'> = machineName === keyValueMachine.name ? keyValueMachine : UNKNOWN;
   const count = forEachCommand(record.body, (command) => {
     if (options.commands) commands.push(machine.describe(command));
   });
   return { count, commands };
 }
 
-/** Commands of a machine that only its own program can read. */
-const OPAQUE: Pick<Machine, 'describe'> = {
-  describe: (command) => `${command.length} bytes`,
+/** Of a machine whose program is not at hand: calls of `machine({...})` can be read, others cannot. */
+const UNKNOWN: Pick<Machine, 'describe'> = {
+  describe: (command) => describeCall(command) ?? `${command.length} bytes`,
 };
 
 /** One JSON document, written as it is read: a line per entry. */

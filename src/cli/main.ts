@@ -68,7 +68,7 @@ function addInspect(program: Command, done: (code: number) => void): void {
     .description('list the entries and segments of the log')
     .option('--first <index>', 'first entry to list', parseCount, 1)
     .option('--last <index>', 'last entry to list', parseCount, Number.MAX_SAFE_INTEGER)
-    .option('--commands', 'print every command of the key-value database', false)
+    .option('--commands', 'print every command: whole, or its size where only the machine can read it', false)
     .option('--json', 'print one JSON document, a line per entry', false)
     .addHelpText('after', '\nExample:\n  tidemark inspect log ./data --first 100 --last 110 --commands')
     .action(

@@ -5,7 +5,7 @@
 
 import { TidemarkError } from '../base/errors.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
-import { decodeValue, encodeValue } from './codec.ts';
+import { decodeCall, describeCall, encodeCall } from './call.ts';
 import { type CallableMachine, type CommandContext, requireMachineIdentity } from './machine.ts';
 import {
   openReadTable,
@@ -131,17 +131,10 @@ export function machine<
       if (run === undefined) throw unknownCall(name, 'command', called);
       return synchronous(run(tablesOf(state), argument as never, context), called);
     },
-    describe(command) {
-      try {
-        const [called, argument] = decodeCall(command);
-        return argument === undefined ? `${called}()` : `${called}(${JSON.stringify(argument, jsonSafe)})`;
-      } catch {
-        return `${command.length} bytes that are no call`;
-      }
-    },
+    describe: (command) => describeCall(command) ?? `${command.length} bytes that are no call`,
     encodeCall(called, args) {
       if (own(commands, called) === undefined) throw unknownCall(name, 'command', called);
-      return encodeValue([called, ...args], `the argument of ${called}`);
+      return encodeCall(called, args);
     },
     query(state, called, args) {
       const run = own(queries, called);
@@ -175,14 +168,6 @@ function tablesIn<State extends StateReader, OneTable>(
   openOne: (state: State, name: string) => OneTable,
 ): Readonly<Record<string, OneTable>> {
   return Object.freeze(Object.fromEntries(names.map((name) => [name, Object.freeze(openOne(state, name))])));
-}
-
-function decodeCall(command: Uint8Array): [called: string, argument: unknown] {
-  const call = decodeValue(command);
-  if (Array.isArray(call) && typeof call[0] === 'string') return [call[0], call[1]];
-  throw new TidemarkError('TIDEMARK_VALUE_UNENCODABLE', 'a command is not a call of this machine', {
-    remedy: 'fix-call',
-  });
 }
 
 /** Only the definition's own functions: `constructor` is no command. */
@@ -222,8 +207,4 @@ function unknownCall(machineName: string, kind: 'command' | 'query', called: str
       facts: { machine: machineName, called },
     },
   );
-}
-
-function jsonSafe(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? `${value}n` : value;
 }
