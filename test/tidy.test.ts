@@ -109,7 +109,7 @@ test('tidy: packages are imported by name, from those that users get too', () =>
   deepStrictEqual(wrong, []);
 });
 
-test('tidy: the system is touched behind the three doors only', () => {
+test('tidy L9: the system is touched behind the three doors only', () => {
   const wrong = layered
     .filter(({ layer }) => !SYSTEM_FOLDERS.includes(layer))
     .flatMap(({ path, layer, text }) => {
