@@ -313,3 +313,26 @@ test('log B2: garbage in the unused space of the tail, up to its last byte, chan
   }
   await put(killed.made.fs, killed.tail, killed.bytes);
 });
+
+test('log B5: a torn write right behind what is proven is never written over', async () => {
+  const made = await TestLog.make();
+  await made.write(10, 20);
+  await made.restart(); // Everything is proven, and the tail is clean.
+  await made.write(9000);
+  const disk = await readDisk(made.fs, DATA_DIR);
+  const tail = (await made.segments()).at(-1)!;
+  const torn = Uint8Array.from(disk.get(tail)!).fill(0, 8192, 8704);
+  const fs = await diskFrom(new Map(disk).set(tail, torn));
+  const opened = new TestLog({ fs, status: { ...made.status } });
+  await opened.open();
+  opened.checkReplayed(2);
+  ok(opened.log.report.bytesDiscarded > 0);
+  await opened.write(30);
+  const newest = (await readDisk(fs, DATA_DIR)).get((await opened.segments()).at(-1)!)!;
+  ok(
+    newest.subarray(8192).every((byte) => byte === 0),
+    'nothing stands behind the new batch',
+  );
+  await opened.restart();
+  opened.checkReplayed(3);
+});
