@@ -1,4 +1,4 @@
-/** The lossy disk as the tests of the status file see it: one directory, what it holds, and what a crash leaves. */
+/** The lossy disk as tests of the status file see it: one directory, what it holds, what a crash leaves. */
 
 import { crc32c } from '../../src/base/crc32c.ts';
 import { TidemarkError } from '../../src/base/errors.ts';
