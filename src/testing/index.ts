@@ -1,4 +1,4 @@
-/** The public surface of `tidemark/testing`: what Tidemark is tested with, for your own machines and doors. */
+/** The public surface of `tidemark/testing`: what Tidemark is tested with, for your machines and doors. */
 
 export type { CrashImageOptions } from './crash-choices.ts';
 export {
