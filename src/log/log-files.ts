@@ -11,6 +11,7 @@ import { type Index, nextIndex, previousIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { File, FileSystem } from '../storage/file-system.ts';
 import type { BatchBuffer } from './batch-buffer.ts';
+import { ifThereIsRoom } from './quarantine.ts';
 import { readRecords } from './read-records.ts';
 import { followingHeader, type RecoveredLog, takesPlaceOf, trim } from './recover.ts';
 import { SEGMENT_HEADER_BYTES, segmentSeed } from './segment.ts';
@@ -28,6 +29,15 @@ export interface LogStatus {
   /** Resolves when the status says so durably. */
   persistSequence(sequence: number): Promise<void>;
   persistFirstIndex(firstIndex: Index): Promise<void>;
+}
+
+/** A truncation that can be carried out. */
+export interface Truncation {
+  /** The segment that `position` is in, and its place in the list. */
+  readonly target: Segment;
+  readonly at: number;
+  readonly position: ReaderPosition;
+  readonly spare: Spare;
 }
 
 export interface LogFilesConfig {
@@ -142,27 +152,38 @@ export class LogFiles {
   }
 
   /**
-   * Forgets entries after `index`: 1. a new segment begins behind the entry at `index` (the commit point);
-   * 2. the segments it makes void are removed, newest first.
+   * Finds the place behind the entry at `index`, and takes a spare for what will stand there. Nothing has
+   * changed when it fails. Null when nothing stands behind it.
    */
-  async truncateAfter(index: Index): Promise<ReaderPosition> {
-    if (index === this.#end.previousIndex) return this.#end;
+  async prepareTruncation(index: Index): Promise<Truncation | null> {
+    if (index === this.#end.previousIndex) return null;
     await this.#tidying;
     const all: Segment[] = [...this.#sealed, this.#tail];
     const at = all.findLastIndex((segment) => segment.header.firstIndex <= nextIndex(index));
     assert(at >= 0, `entry ${index} precedes the log`);
     const target = all[at]!;
     const position = await this.#findEnd(target, index);
-    const spare = await this.spares.take(SEGMENT_HEADER_BYTES);
+    return { target, at, position, spare: await this.spares.take(SEGMENT_HEADER_BYTES) };
+  }
+
+  /**
+   * Forgets the entries behind a place: 1. a new segment begins there (the commit point); 2. the segments it
+   * makes void are removed, newest first.
+   */
+  async truncate({ target, at, position, spare }: Truncation): Promise<ReaderPosition> {
+    const all: Segment[] = [...this.#sealed, this.#tail];
     const isReplaced = takesPlaceOf(target.header, position);
     const before = this.#sealed.slice(0, at);
     const sealed = isReplaced ? before : [...before, { ...target, end: position.offset }];
     await this.#begin(spare, target, position, sealed);
     const gone = all.slice(at + 1).filter((segment) => segment.path !== this.#tail.path);
-    for (const segment of gone.reverse()) await removeSegment(this.#config.fs, segment.path);
-    await this.#config.fs.syncDirectory(this.#config.dir);
-    if (!isReplaced) await trim(this.#config.fs, target.path, position.offset);
-    await removeIfThere(this.#config.fs, sparseIndexPath(target.path));
+    // What cannot be removed for want of descriptors is void all the same; the next start removes it.
+    await ifThereIsRoom(async () => {
+      for (const segment of gone.reverse()) await removeSegment(this.#config.fs, segment.path);
+      await this.#config.fs.syncDirectory(this.#config.dir);
+      if (!isReplaced) await trim(this.#config.fs, target.path, position.offset);
+      await removeIfThere(this.#config.fs, sparseIndexPath(target.path));
+    });
     return this.#end;
   }
 

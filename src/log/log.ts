@@ -207,7 +207,8 @@ export class Log {
 
   /**
    * Drops entries after `index`; when it resolves they are durably gone. Waits for the batch in flight;
-   * nothing is appended until it has resolved.
+   * nothing is appended until it has resolved. Rejects with TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES when
+   * there is no room for the segment that begins there: then nothing has changed, and it may be repeated.
    */
   truncateAfter(index: Index): Promise<void> {
     assert(this.#truncating === null, 'one truncation at a time');
@@ -222,7 +223,9 @@ export class Log {
     await this.#settle();
     if (this.#poison !== null) throw this.#poison;
     this.#idle?.cancel();
-    const end = await this.#guard(this.#files.truncateAfter(index));
+    const truncation = await this.#guard(this.#files.prepareTruncation(index), 'nothing has changed');
+    if (truncation === null) return;
+    const end = await this.#guard(this.#files.truncate(truncation), 'unknown');
     this.#last = { index: end.previousIndex, term: end.previousTerm, time: end.previousTime };
     this.#durable = this.#last;
     this.#isProven = true;
@@ -324,10 +327,13 @@ export class Log {
     return true;
   }
 
-  async #guard<Result>(step: Promise<Result>): Promise<Result> {
+  /** Poisons the log when `step` fails, unless nothing has changed and a repeat may succeed. */
+  async #guard<Result>(step: Promise<Result>, failed: 'nothing has changed' | 'unknown'): Promise<Result> {
     try {
       return await step;
     } catch (error) {
+      const isPassing = error instanceof TidemarkError && error.remedy === 'retry';
+      if (failed === 'nothing has changed' && isPassing) throw error;
       this.poison(error);
       throw this.#poison ?? error;
     }

@@ -103,6 +103,14 @@ export class OpenLog {
     return this.#events.until(() => this.log.durableIndex === this.log.lastIndex);
   }
 
+  /** Appends one entry, and waits for it. */
+  append(known: KnownLog, bytes: number): Promise<void> {
+    const body = new Uint8Array(bytes).fill(known.entries.length);
+    appendOne(this, known, { term: this.log.lastTerm + 1, time: this.clock.now(), body });
+    this.log.flush();
+    return this.whenDurable();
+  }
+
   async close(): Promise<void> {
     await this.log.close();
     await this.status.close();
