@@ -127,7 +127,7 @@ const FAILING_READS: readonly Fault[] = [
 ];
 
 for (const fault of FAILING_READS) {
-  test(`log F5, F6: a read that fails (${fault.kind}) is the reader's error, and the log goes on`, async () => {
+  test(`log F5, F6: a read that fails (${fault.kind}) is told to the reader; the log goes on`, async () => {
     const subject = await fourSegments();
     const { files, open, known } = subject;
     const names = (await files.list('data/log')).filter((name) => name.endsWith('.log'));

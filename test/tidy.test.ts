@@ -126,7 +126,7 @@ test('tidy L9: the system is touched behind the three doors only', () => {
   deepStrictEqual(wrong, []);
 });
 
-test('tidy: protocols are deterministic', () => {
+test('tidy L9: protocols are deterministic', () => {
   const wrong = layered
     .filter(({ layer }) => layer === 'protocols')
     .flatMap(({ path, text }) => linesMatching(path, codeOnly(text), CONCURRENCY));
