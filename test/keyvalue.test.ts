@@ -5,6 +5,7 @@
  */
 import { deepStrictEqual, ok, strictEqual, throws } from 'node:assert';
 import { test } from 'node:test';
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../src/base/limits.ts';
 import { toIndex } from '../src/base/positions.ts';
 import { Rejection } from '../src/engine/machine.ts';
 import { REPLY_BYTES_MAX } from '../src/keyvalue/commands.ts';
@@ -14,7 +15,6 @@ import { keyValueMachine } from '../src/keyvalue/machine.ts';
 import type { ReplyValue } from '../src/keyvalue/reply-value.ts';
 import { encodeRequest } from '../src/keyvalue/request.ts';
 import { ReplyBuffer } from '../src/server/reply.ts';
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../src/state/state.ts';
 import { MapState } from './support/map-state.ts';
 import { RealRedis } from './support/real-redis.ts';
 

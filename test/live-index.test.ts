@@ -7,12 +7,12 @@ import { deepStrictEqual, ok, strictEqual, throws } from 'node:assert';
 import { type TestContext, test } from 'node:test';
 import { InvariantViolation } from '../src/base/assert.ts';
 import { NO_BYTES } from '../src/base/bytes.ts';
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../src/base/limits.ts';
 import { SHARD_SLOTS_MAX } from '../src/state/hash-table.ts';
 import { type KeyHash, seededKeyHash } from '../src/state/key-hash.ts';
 import { LiveIndex } from '../src/state/live-index.ts';
 import { RECLAIM_SLOTS } from '../src/state/slab-store.ts';
 import { SLOT_BYTES, SLOT_BYTES_MAX } from '../src/state/slot-class.ts';
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../src/state/state.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 
 const HASH_SEED = Uint8Array.from({ length: 8 }, (_, at) => 3 * at);

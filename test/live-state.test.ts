@@ -8,8 +8,8 @@ import { type TestContext, test } from 'node:test';
 import { InvariantViolation } from '../src/base/assert.ts';
 import { NO_BYTES } from '../src/base/bytes.ts';
 import { isTidemarkError, type TidemarkError } from '../src/base/errors.ts';
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../src/base/limits.ts';
 import { LiveState } from '../src/state/live-state.ts';
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../src/state/state.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 
 const HASH_SEED = Uint8Array.from({ length: 8 }, (_, at) => 5 * at);

@@ -6,8 +6,9 @@
  */
 
 import { copyOf } from '../base/bytes.ts';
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../base/limits.ts';
 import { Rejection } from '../engine/machine.ts';
-import { KEY_BYTES_MAX, type StateReader, type StateWriter, VALUE_BYTES_MAX } from '../state/state.ts';
+import type { StateReader, StateWriter } from '../state/state.ts';
 import type { CommandEntry, KeyPositions } from './command-table.ts';
 import { addIntegers, encodeInteger, type Integer, negateInteger, parseInteger } from './integer.ts';
 import { notAnInteger, syntaxError, wrongArity } from './refusals.ts';

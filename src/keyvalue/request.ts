@@ -18,7 +18,7 @@
 
 import { assert } from '../base/assert.ts';
 import { bufferOf, NO_BYTES } from '../base/bytes.ts';
-import { VALUE_BYTES_MAX } from '../state/state.ts';
+import { VALUE_BYTES_MAX } from '../base/limits.ts';
 import { splitInline } from './inline.ts';
 
 /** Arguments of one request, its name included: Redis's own limit until 7.0. */

@@ -20,11 +20,11 @@
  */
 
 import { assert } from '../base/assert.ts';
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../base/limits.ts';
 import { type HashShard, NO_RECORD, NO_SLOT } from './hash-shard.ts';
 import { HashTable } from './hash-table.ts';
 import { type KeyHash, seededKeyHash } from './key-hash.ts';
 import { RECLAIM_SLOTS, SlabStore } from './slab-store.ts';
-import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from './state.ts';
 
 export interface LiveIndexOptions {
   /** KEY_HASH_SEED_BYTES unpredictable bytes, drawn anew for each index. */

@@ -5,12 +5,6 @@
  * writes back (design: a command that fails half-way leaves nothing behind).
  */
 
-/** Longest key: its length fits 16 bits. The empty key is a key like any other. */
-export const KEY_BYTES_MAX = 64 * 1024 - 1;
-
-/** Largest value, in bytes: 16 MiB. */
-export const VALUE_BYTES_MAX = 16 * 1024 * 1024;
-
 /** What a query may do with the state. */
 export interface StateReader {
   /** Number of keys. */
