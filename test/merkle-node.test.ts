@@ -1,7 +1,7 @@
 /**
- * Tree nodes as bytes (src/base/merkle/node.ts; docs/format.md §6.2). Goal: one content has one encoding, any
- * other bytes are refused or mean something else. Method: golden bytes, every prefix, every flipped bit, then
- * seeded.
+ * Tree nodes as bytes (src/base/merkle/node.ts; docs/format.md §6.2). Goal: one content has one encoding,
+ * any other bytes are refused or mean something else. Method: golden bytes, every prefix, every flipped bit,
+ * then seeded.
  */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';

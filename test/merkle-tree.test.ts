@@ -1,7 +1,7 @@
 /**
- * Trees and walks over them (src/base/merkle). Goal: equal content has an equal root; what a walk finds is what
- * the content holds; a store that lies is caught. Method: the example of a textbook, then seeded contents in
- * plain Maps and brute force.
+ * Trees and walks over them (src/base/merkle). Goal: equal content has an equal root; what a walk finds is
+ * what the content holds; a store that lies is caught. Method: the example of a textbook, then seeded
+ * contents in plain Maps and brute force.
  */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { type TestContext, test } from 'node:test';
@@ -76,7 +76,7 @@ function changed(
 }
 
 test('merkle tree: the example of the hash tree, [1,2,3,4] against [1,2,3]', () => {
-  // Levels by hand: 1 and 3 begin leaves, 1 a node above. Weights are hashes, so look for a salt that does it.
+  // Levels by hand: 1 and 3 begin leaves. Weights are hashes, so look for a salt that does it.
   const shape = shapeWithLevels({ 1: [1, 9], 2: [0, 0], 3: [1, 1], 4: [0, 0] });
   const four = buildMapTree(
     new Map([
@@ -271,7 +271,7 @@ test('merkle tree: no changed proof shows anything', (t) => {
 });
 
 test('merkle tree: a child that is not what its parent says is refused, though its hash is right', () => {
-  const { nodes, root } = buildMapTree(new Map([...'abcdefghij'].map((key) => [key, key])), SMALL_SHAPE);
+  const { nodes, root } = buildMapTree(new Map('abcdefghij'.split('').map((key) => [key, key])), SMALL_SHAPE);
   const reference = rootReference(root);
   const bytes = nodes.read(root)!;
   const node = verifyNode(reference, bytes);
@@ -339,7 +339,7 @@ function readAll({ nodes, root }: MapTree): 'whole' | 'broken' {
   return 'whole';
 }
 
-/** Fetches what `target` lacks from a source that lies, loses and mixes up. @returns Names of what was fetched. */
+/** Fetches what `target` lacks from a source that lies, loses and mixes up; returns names of what it got. */
 function fetchMissing({ nodes, root }: MapTree, target: NodeMap, random: SeededRandom): string[] {
   const missing = new MissingNodes(root, (hash) => target.has(hash));
   // What came is stored when all is there: until then a node here does not mean that all below it is.

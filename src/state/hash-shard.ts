@@ -13,9 +13,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-
-/** In place of a record: there is none. */
-export const NO_RECORD = 0;
+import { NO_RECORD } from './record-table.ts';
 
 /** In place of a slot: there is none. */
 export const NO_SLOT = -1;

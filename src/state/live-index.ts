@@ -4,26 +4,28 @@
  * A key and its value live together as one record in a slab; a sharded hash table of integers finds it. There
  * is no JavaScript object for a record, so that the collector has nothing to do with ten million of them.
  *
- *     record    +------------+--------------+-----------+---------------
- *               | key length | value length | key bytes | value bytes
- *               +------------+--------------+-----------+---------------
- *     offset    0            4              8
+ *     record    +------------+--------------+--------+-----------+-------------+---------------------
+ *               | key length | value length | number | key bytes | value bytes | hash of large value
+ *               +------------+--------------+--------+-----------+-------------+---------------------
+ *     offset    0            4              8        12
  *
  * A record never changes once written: an overwrite writes another one and `link`s it in place of the first.
- * That makes an undo free (live-state.ts): it keeps the replaced record until the command ends.
+ * That makes an undo free (live-state.ts): it keeps the replaced record until the command ends; and a
+ * snapshot cheap (state-tree.ts): it keeps the replaced records it needs. Their numbers survive a move.
  *
- * Invariants:
- *  - A record that is not linked is known to exactly one caller, who links or frees it.
- *  - `compact` runs only while every record is linked: it tells the hash table alone where a record moved.
+ * Invariant: a record that is not linked is known to exactly one keeper, who links or frees it.
  *
  * Pure: no I/O, no clock.
  */
 
 import { assert } from '../base/assert.ts';
+import { DIGEST_BYTES } from '../base/digest.ts';
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../base/limits.ts';
-import { type HashShard, NO_RECORD, NO_SLOT } from './hash-shard.ts';
+import { INLINE_VALUE_BYTES_MAX } from '../base/merkle/node.ts';
+import { type HashShard, NO_SLOT } from './hash-shard.ts';
 import { HashTable } from './hash-table.ts';
 import { type KeyHash, seededKeyHash } from './key-hash.ts';
+import { NO_RECORD, RecordTable } from './record-table.ts';
 import { RECLAIM_SLOTS, SlabStore } from './slab-store.ts';
 
 export interface LiveIndexOptions {
@@ -39,15 +41,23 @@ export interface LiveEntry {
   readonly value: Uint8Array;
 }
 
-/** Where a record is. NO_RECORD is none. A move invalidates it; see `compact`. */
+/** The number of a record. NO_RECORD is none. */
 export type RecordReference = number;
 
-const HEADER_BYTES = 8;
+const HEADER_BYTES = 12;
+
+/** In the word of a value's length: the hash behind the value is there. */
+const IS_VALUE_HASHED = 1 << 30;
+const LENGTH_MASK = IS_VALUE_HASHED - 1;
+
+/** Above this a native copy is faster than a loop. */
+const COPY_LOOP_BYTES_MAX = 48;
 
 export class LiveIndex {
   readonly #hash: KeyHash;
   #table = new HashTable();
   #store = new SlabStore();
+  #records = new RecordTable();
   #size = 0;
   #liveBytes = 0;
   /** Changes of the table and moves of records: an iteration must not see any. */
@@ -69,7 +79,7 @@ export class LiveIndex {
 
   /** Bytes of memory for records and hash table, used or not. */
   get allocatedBytes(): number {
-    return this.#table.allocatedBytes + this.#store.allocatedBytes;
+    return this.#table.allocatedBytes + this.#store.allocatedBytes + this.#records.allocatedBytes;
   }
 
   /** Work done beyond the writes themselves, ever. The difference over one write bounds its stall. */
@@ -106,6 +116,7 @@ export class LiveIndex {
   clear(): void {
     this.#table = new HashTable();
     this.#store = new SlabStore();
+    this.#records = new RecordTable();
     this.#size = 0;
     this.#liveBytes = 0;
     this.#changes++;
@@ -121,17 +132,92 @@ export class LiveIndex {
   }
 
   keyOf(record: RecordReference): Uint8Array {
-    const slab = this.#store.slabOf(record);
-    const offset = this.#store.offsetOf(record);
+    const place = this.#records.placeOf(record);
+    const slab = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place);
     const keyOffset = offset + HEADER_BYTES;
     return slab.bytes.subarray(keyOffset, keyOffset + slab.words[offset >>> 2]!);
   }
 
   valueOf(record: RecordReference): Uint8Array {
-    const slab = this.#store.slabOf(record);
-    const offset = this.#store.offsetOf(record);
+    const place = this.#records.placeOf(record);
+    const slab = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place);
     const valueOffset = offset + HEADER_BYTES + slab.words[offset >>> 2]!;
-    return slab.bytes.subarray(valueOffset, valueOffset + slab.words[(offset >>> 2) + 1]!);
+    return slab.bytes.subarray(valueOffset, valueOffset + (slab.words[(offset >>> 2) + 1]! & LENGTH_MASK));
+  }
+
+  keyBytesOf(record: RecordReference): number {
+    const place = this.#records.placeOf(record);
+    return this.#store.slabOf(place).words[this.#store.offsetOf(place) >>> 2]!;
+  }
+
+  valueBytesOf(record: RecordReference): number {
+    const place = this.#records.placeOf(record);
+    return this.#store.slabOf(place).words[(this.#store.offsetOf(place) >>> 2) + 1]! & LENGTH_MASK;
+  }
+
+  /** Copies the key of a record to `target` at `at`. */
+  copyKey(record: RecordReference, target: Uint8Array, at: number): void {
+    const place = this.#records.placeOf(record);
+    const slab = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place);
+    const keyBytes = slab.words[offset >>> 2]!;
+    const keyOffset = offset + HEADER_BYTES;
+    if (keyBytes > COPY_LOOP_BYTES_MAX) {
+      target.set(slab.bytes.subarray(keyOffset, keyOffset + keyBytes), at);
+    } else {
+      for (let byte = 0; byte < keyBytes; byte++) target[at + byte] = slab.bytes[keyOffset + byte]!;
+    }
+  }
+
+  /** The order of the key of a record and the `length` bytes of `bytes` from `offset` on. */
+  compareKey(record: RecordReference, bytes: Uint8Array, offset: number, length: number): number {
+    const place = this.#records.placeOf(record);
+    const slab = this.#store.slabOf(place);
+    const recordOffset = this.#store.offsetOf(place);
+    const keyBytes = slab.words[recordOffset >>> 2]!;
+    const keyOffset = recordOffset + HEADER_BYTES;
+    const shared = keyBytes < length ? keyBytes : length;
+    for (let at = 0; at < shared; at++) {
+      const order = slab.bytes[keyOffset + at]! - bytes[offset + at]!;
+      if (order !== 0) return order;
+    }
+    return keyBytes - length;
+  }
+
+  /**
+   * The place for the hash of a large value (`hasValueHash`), and whether it is there already. The caller
+   * computes it at most once and calls `setValueHashed`; it moves along with the record.
+   */
+  valueHashOf(record: RecordReference): Uint8Array {
+    const place = this.#records.placeOf(record);
+    const slab = this.#store.slabOf(place);
+    const word = this.#store.offsetOf(place) >>> 2;
+    const valueBytes = slab.words[word + 1]! & LENGTH_MASK;
+    const hashOffset = word * 4 + HEADER_BYTES + slab.words[word]! + valueBytes;
+    return slab.bytes.subarray(hashOffset, hashOffset + DIGEST_BYTES);
+  }
+
+  isValueHashed(record: RecordReference): boolean {
+    const place = this.#records.placeOf(record);
+    const word = this.#store.offsetOf(place) >>> 2;
+    return (this.#store.slabOf(place).words[word + 1]! & IS_VALUE_HASHED) !== 0;
+  }
+
+  setValueHashed(record: RecordReference): void {
+    const place = this.#records.placeOf(record);
+    const word = this.#store.offsetOf(place) >>> 2;
+    this.#store.slabOf(place).words[word + 1]! |= IS_VALUE_HASHED;
+  }
+
+  /** The number that its keeper left on a record. */
+  markOf(record: RecordReference): number {
+    return this.#records.markOf(record);
+  }
+
+  mark(record: RecordReference, mark: number): void {
+    this.#records.mark(record, mark);
   }
 
   /** The linked record of a key, or NO_RECORD. */
@@ -149,11 +235,14 @@ export class LiveIndex {
       value.length <= VALUE_BYTES_MAX,
       `a value has at most ${VALUE_BYTES_MAX} bytes, got ${value.length}`,
     );
-    const record = this.#store.allocate(HEADER_BYTES + key.length + value.length);
-    const { bytes, words } = this.#store.slabOf(record);
-    const offset = this.#store.offsetOf(record);
+    const hashBytes = value.length > INLINE_VALUE_BYTES_MAX ? DIGEST_BYTES : 0;
+    const place = this.#store.allocate(HEADER_BYTES + key.length + value.length + hashBytes);
+    const { bytes, words } = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place);
     words[offset >>> 2] = key.length;
     words[(offset >>> 2) + 1] = value.length;
+    const record = this.#records.add(place);
+    words[(offset >>> 2) + 2] = record;
     // TypedArray.set takes 20 ns for 16 bytes and 25 ns for 256; a loop in JavaScript takes 29 and 234.
     bytes.set(key, offset + HEADER_BYTES);
     bytes.set(value, offset + HEADER_BYTES + key.length);
@@ -165,14 +254,15 @@ export class LiveIndex {
    * @returns The record it replaces, no longer linked and now the caller's, or NO_RECORD.
    */
   link(record: RecordReference): RecordReference {
-    const { bytes, words } = this.#store.slabOf(record);
-    const offset = this.#store.offsetOf(record);
+    const place = this.#records.placeOf(record);
+    const { bytes, words } = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place);
     const keyBytes = words[offset >>> 2]!;
     const hash = this.#hash(bytes, offset + HEADER_BYTES, keyBytes);
     const shard = this.#table.shardOf(hash);
     const slot = this.#slotOf(shard, hash, bytes, offset + HEADER_BYTES, keyBytes);
     this.#changes++;
-    this.#liveBytes += this.#contentBytes(record);
+    this.#liveBytes += this.contentBytesOf(record);
     if (slot === NO_SLOT) {
       this.#table.insert(hash, record);
       this.#size++;
@@ -180,7 +270,7 @@ export class LiveIndex {
     }
     const replaced = shard.recordAt(slot);
     shard.replaceAt(slot, record);
-    this.#liveBytes -= this.#contentBytes(replaced);
+    this.#liveBytes -= this.contentBytesOf(replaced);
     return replaced;
   }
 
@@ -197,26 +287,24 @@ export class LiveIndex {
     this.#changes++;
     this.#table.removeAt(shard, slot);
     this.#size--;
-    this.#liveBytes -= this.#contentBytes(record);
+    this.#liveBytes -= this.contentBytesOf(record);
     return record;
   }
 
   /** Gives the memory of a record that is not linked back. */
   free(record: RecordReference): void {
-    this.#store.free(record);
+    this.#store.free(this.#records.placeOf(record));
+    this.#records.remove(record);
   }
 
-  /** Reclaims memory in proportion to `writes`. Every record must be linked: it moves some. */
+  /** Reclaims memory in proportion to `writes`. It moves records. */
   compact(writes: number): void {
     this.#store.compact(writes * RECLAIM_SLOTS, this.#relocate);
   }
 
-  readonly #relocate = (source: RecordReference, target: RecordReference): void => {
-    const { bytes, words } = this.#store.slabOf(target);
-    const offset = this.#store.offsetOf(target);
-    const hash = this.#hash(bytes, offset + HEADER_BYTES, words[offset >>> 2]!);
-    const shard = this.#table.shardOf(hash);
-    shard.replaceAt(shard.slotOf(hash, source), target);
+  readonly #relocate = (_source: number, target: number): void => {
+    const { words } = this.#store.slabOf(target);
+    this.#records.move(words[(this.#store.offsetOf(target) >>> 2) + 2]!, target);
     this.#changes++;
   };
 
@@ -230,8 +318,9 @@ export class LiveIndex {
 
   /** Whether the key of a record is the `length` bytes of `bytes` from `offset` on. */
   #hasKey(record: RecordReference, bytes: Uint8Array, offset: number, length: number): boolean {
-    const slab = this.#store.slabOf(record);
-    const recordOffset = this.#store.offsetOf(record);
+    const place = this.#records.placeOf(record);
+    const slab = this.#store.slabOf(place);
+    const recordOffset = this.#store.offsetOf(place);
     if (slab.words[recordOffset >>> 2] !== length) return false;
     const keyOffset = recordOffset + HEADER_BYTES;
     for (let at = 0; at < length; at++) {
@@ -240,9 +329,11 @@ export class LiveIndex {
     return true;
   }
 
-  #contentBytes(record: RecordReference): number {
-    const { words } = this.#store.slabOf(record);
-    const offset = this.#store.offsetOf(record);
-    return words[offset >>> 2]! + words[(offset >>> 2) + 1]!;
+  /** Bytes of key and value. */
+  contentBytesOf(record: RecordReference): number {
+    const place = this.#records.placeOf(record);
+    const { words } = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place);
+    return words[offset >>> 2]! + (words[(offset >>> 2) + 1]! & LENGTH_MASK);
   }
 }

@@ -12,8 +12,8 @@
 import { assert } from '../base/assert.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../base/limits.ts';
-import { NO_RECORD } from './hash-shard.ts';
 import { type LiveEntry, LiveIndex, type LiveIndexOptions } from './live-index.ts';
+import { NO_RECORD } from './record-table.ts';
 import type { StateWriter } from './state.ts';
 
 /** The undo list is kept from command to command up to this length: a huge one is not kept for ever. */

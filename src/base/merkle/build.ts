@@ -1,6 +1,6 @@
 /**
- * The tree of a sorted content, built in one pass: the definition of the shape as code (docs/format.md §6.1).
- * state/tree edits a tree in memory instead; tests hold the two against each other.
+ * The tree of a sorted content, built in one pass: the definition of the shape as code (docs/format.md
+ * §6.1). state/tree-editor.ts edits a tree in memory instead; tests hold the two against each other.
  */
 
 import { assert } from '../assert.ts';

@@ -1,6 +1,6 @@
 /**
- * The difference of two trees: two walks in step that leave out what has equal hashes. Boundaries are decided by
- * keys, so that equal stretches are equal nodes: for d differences it reads O(d log N) nodes.
+ * The difference of two trees: two walks in step that leave out what has equal hashes. Boundaries are decided
+ * by keys, so that equal stretches are equal nodes: for d differences it reads O(d log N) nodes.
  *
  * Each walk stands before a subtree not yet read, or before an entry. Of two that begin with different keys
  * the one with the smaller key moves; of two that begin with the same key the higher one is read.

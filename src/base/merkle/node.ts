@@ -161,7 +161,8 @@ export function encodeNode(node: TreeNode): Uint8Array {
 }
 
 /**
- * Decodes a node whose hash was checked, or not: it never throws, and never allocates on the word of a length.
+ * Decodes a node whose hash was checked, or not: it never throws, and allocates nothing on the word of a
+ * length.
  * @returns Keys, values and hashes as views into `bytes`.
  */
 export function decodeNode(bytes: Uint8Array): TreeNode | InvalidNode {

@@ -1,6 +1,7 @@
 /**
- * Reading a tree from a store of nodes that is not trusted: each node is verified by its hash, and by what its
- * parent says of it, before it is used. A walk that meets a node that is missing or wrong ends with `broken`.
+ * Reading a tree from a store of nodes that is not trusted: each node is verified by its hash, and by what
+ * its parent says of it, before it is used. A walk that meets a node that is missing or wrong ends with
+ * `broken`.
  */
 
 import { DIGEST_BYTES, sha256 } from '../digest.ts';

@@ -31,8 +31,8 @@ export interface TreeShape {
 }
 
 /**
- * Eight keys a leaf, eight children a node. A changed key takes its whole leaf along, which being found through
- * a key has 15 entries on average: 1.5 % of the bytes for 0.1 % of the keys. See bench/tree.ts.
+ * Eight keys a leaf, eight children a node. A changed key takes its whole leaf along, which being found
+ * through a key has 15 entries on average: 1.5 % of the bytes for 0.1 % of the keys. See bench/tree.ts.
  */
 export function defaultShape(salt: Uint8Array): TreeShape {
   assert(salt.length === SALT_BYTES, `a salt has ${SALT_BYTES} bytes, got ${salt.length}`);
