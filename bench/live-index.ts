@@ -6,6 +6,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
+import { defaultShape, SALT_BYTES } from '../src/base/merkle/shape.ts';
 import { LiveIndex } from '../src/state/live-index.ts';
 import { LiveState } from '../src/state/live-state.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
@@ -80,7 +81,7 @@ function measureIndex(): void {
 }
 
 function measureState(): void {
-  const state = new LiveState({ seed });
+  const state = new LiveState({ seed, shape: defaultShape(new Uint8Array(SALT_BYTES)) });
   measureStore('LiveState, a command for each write', {
     get: (wanted) => state.get(wanted),
     set(written, content) {

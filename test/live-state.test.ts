@@ -9,12 +9,17 @@ import { InvariantViolation } from '../src/base/assert.ts';
 import { NO_BYTES } from '../src/base/bytes.ts';
 import { isTidemarkError, type TidemarkError } from '../src/base/errors.ts';
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../src/base/limits.ts';
+import { SET_KEYS_MAX } from '../src/state/change-set.ts';
 import { LiveState } from '../src/state/live-state.ts';
 import { RECORD_BYTES } from '../src/state/record-table.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { SMALL_SHAPE } from './support/stored-trees.ts';
 
 const HASH_SEED = Uint8Array.from({ length: 8 }, (_, at) => 5 * at);
 const content = new SeededRandom(12).fill(new Uint8Array(200_000));
+
+/** At most, of a key in a change set: its arrays double. */
+const CHANGE_BYTES = 64;
 
 function seededRandom(t: TestContext): SeededRandom {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
@@ -23,7 +28,7 @@ function seededRandom(t: TestContext): SeededRandom {
 }
 
 function newState(): LiveState {
-  return new LiveState({ seed: HASH_SEED });
+  return new LiveState({ seed: HASH_SEED, shape: SMALL_SHAPE });
 }
 
 function textOf(bytes: Uint8Array | null): string | null {
@@ -128,7 +133,7 @@ test('live state: one command may rewrite everything and be rolled back', () => 
 
   deepStrictEqual(contentOf(state), before);
   strictEqual(state.liveBytes, liveBytes);
-  const numbers = 60_000 * RECORD_BYTES;
+  const numbers = 60_000 * (RECORD_BYTES + CHANGE_BYTES);
   ok(state.allocatedBytes < 4 * liveBytes + numbers, `${state.allocatedBytes} bytes for ${liveBytes}`);
 });
 
@@ -161,7 +166,7 @@ test('live state: memory follows deletes', () => {
     if (number % 100 !== 0) state.delete(Buffer.from(`key ${number}`));
     state.commit();
   }
-  const bytesMax = 4 * state.liveBytes + 20_000 * RECORD_BYTES;
+  const bytesMax = 4 * state.liveBytes + 20_000 * RECORD_BYTES + 2 * CHANGE_BYTES * SET_KEYS_MAX;
   ok(state.allocatedBytes < bytesMax, `${state.allocatedBytes} bytes for ${state.liveBytes}`);
 });
 

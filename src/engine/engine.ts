@@ -6,6 +6,7 @@
  */
 
 import { assert, InvariantViolation } from '../base/assert.ts';
+import { defaultShape } from '../base/merkle/shape.ts';
 import { type Index, nextIndex, toIndex } from '../base/positions.ts';
 import { LiveState } from '../state/live-state.ts';
 import type { StateReader } from '../state/state.ts';
@@ -34,7 +35,7 @@ export class Engine {
   /** @param hashSeed KEY_HASH_SEED_BYTES random bytes: nobody may choose keys that collide in the index. */
   constructor(machine: Machine, hashSeed: Uint8Array) {
     this.#machine = machine;
-    this.#state = new LiveState({ seed: hashSeed });
+    this.#state = new LiveState({ seed: hashSeed, shape: defaultShape(new Uint8Array(16)) });
   }
 
   get state(): StateReader {

@@ -72,6 +72,11 @@ export class LiveIndex {
     return this.#size;
   }
 
+  /** Number of records, linked or not. */
+  get recordCount(): number {
+    return this.#records.count;
+  }
+
   /** Bytes of all keys and values. */
   get liveBytes(): number {
     return this.#liveBytes;

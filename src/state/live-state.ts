@@ -1,8 +1,10 @@
 /**
- * The state of a running machine: the live index with the undo of the command that runs.
+ * The state of a running machine: the live index with the undo of the command that runs, and the tree behind.
  *
- * Records are immutable, so the undo copies nothing: a write keeps the reference of the record it replaced.
- * `commit` frees the replaced records, `rollback` links them again, newest write first.
+ * Records are immutable, so the undo copies nothing: a write keeps the number of the record it replaced.
+ * `commit` hands each write on to the change set of the tree (state-tree.ts), which tells whether the replaced
+ * record may be freed; `rollback` links the replaced ones again, newest write first, and the tree never hears
+ * of the command.
  *
  * Views that a command gets hold longer than StateReader promises: until the next command begins, whatever is
  * written meanwhile. No slot is used again while a command runs, freeing touches no key or value, and the
@@ -12,16 +14,30 @@
 import { assert } from '../base/assert.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../base/limits.ts';
+import { compareBytes } from '../base/merkle/node.ts';
+import type { TreeShape } from '../base/merkle/shape.ts';
 import { type LiveEntry, LiveIndex, type LiveIndexOptions } from './live-index.ts';
+import type { MergedChanges } from './merged-changes.ts';
 import { NO_RECORD } from './record-table.ts';
+import type { Snapshot } from './snapshot.ts';
 import type { StateWriter } from './state.ts';
+import { StateTree, type TreeClock, type TreeProgress } from './state-tree.ts';
 
 /** The undo list is kept from command to command up to this length: a huge one is not kept for ever. */
 const UNDO_KEPT_MAX = 64 * 1024;
 
+export interface LiveStateOptions extends LiveIndexOptions {
+  /** Which keys begin nodes of the tree. */
+  readonly shape: TreeShape;
+}
+
 export class LiveState implements StateWriter {
   readonly #index: LiveIndex;
+  readonly #shape: TreeShape;
+  #tree: StateTree;
   #isInCommand = false;
+  /** Commands and slices, ever: an iteration must not see any. */
+  #writes = 0;
   /** Writes of the last command, for which the index was not compacted yet. */
   #writesToCompact = 0;
 
@@ -30,8 +46,10 @@ export class LiveState implements StateWriter {
   /** What of `#undo` counts: the array is not emptied between commands. */
   #undoLength = 0;
 
-  constructor(options: LiveIndexOptions) {
+  constructor(options: LiveStateOptions) {
     this.#index = new LiveIndex(options);
+    this.#shape = options.shape;
+    this.#tree = new StateTree(this.#index, options.shape);
   }
 
   get size(): number {
@@ -45,7 +63,27 @@ export class LiveState implements StateWriter {
 
   /** Bytes of memory for all of it, used or not. */
   get allocatedBytes(): number {
-    return this.#index.allocatedBytes;
+    return this.#index.allocatedBytes + this.#tree.allocatedBytes;
+  }
+
+  /** Records that are no key's value today, and live for the sake of frozen sets or snapshots. */
+  get keptRecords(): number {
+    return this.#index.recordCount - this.#index.size;
+  }
+
+  /** How far the tree has come. */
+  get treeProgress(): TreeProgress {
+    return this.#tree.progress;
+  }
+
+  /** Whether more changes wait for the tree than it should: fold before writing on. */
+  get isBacklogFull(): boolean {
+    return this.#tree.isBacklogFull;
+  }
+
+  /** Whether `foldSlice` has anything to do. */
+  get hasFoldWork(): boolean {
+    return this.#tree.hasWork;
   }
 
   get(key: Uint8Array): Uint8Array | null {
@@ -61,11 +99,40 @@ export class LiveState implements StateWriter {
     return this.#index.entries();
   }
 
+  /** Every key with its value, in the order of keys, from the first that is at least `from`; as `entries`. */
+  *orderedEntries(from: Uint8Array): Generator<LiveEntry, void> {
+    const changes = this.#tree.pendingChanges();
+    const writes = this.#writes;
+    for (const record of mergeChanges(this.#index, this.#tree.folded(from), changes, from)) {
+      yield { key: this.#index.keyOf(record), value: this.#index.valueOf(record) };
+      assert(writes === this.#writes, 'the state does not change while it is iterated');
+    }
+  }
+
+  /** Holds the state as it is now, between two commands. O(1). */
+  snapshot(): Snapshot {
+    assert(!this.#isInCommand, 'a snapshot is taken between commands');
+    return this.#tree.snapshot();
+  }
+
+  /**
+   * Brings the tree on: folds changes, computes roots that were asked for, reclaims memory. Takes about
+   * `budgetMs`, and at least one step; a step takes less than 5 ms.
+   * @returns Whether there is more to do.
+   */
+  foldSlice(budgetMs: number, clock: TreeClock): boolean {
+    assert(!this.#isInCommand, 'folding happens between commands');
+    this.#writes++;
+    return this.#tree.work(budgetMs, clock);
+  }
+
   /** Starts a command. Views that were handed out before hold no longer. */
   begin(): void {
     assert(!this.#isInCommand, 'one command runs at a time');
     this.#index.compact(this.#writesToCompact);
+    this.#tree.freezeIfFull();
     this.#isInCommand = true;
+    this.#writes++;
   }
 
   set(key: Uint8Array, value: Uint8Array): void {
@@ -89,7 +156,7 @@ export class LiveState implements StateWriter {
     this.#assertInCommand();
     for (let at = 0; at < this.#undoLength; at += 2) {
       const unlinked = this.#undo[at + 1]!;
-      if (unlinked !== NO_RECORD) this.#index.free(unlinked);
+      if (this.#tree.note(this.#undo[at]!, unlinked)) this.#index.free(unlinked);
     }
     this.#end();
   }
@@ -111,7 +178,9 @@ export class LiveState implements StateWriter {
   /** Drops all keys, outside of any command: another state is about to be installed. */
   clear(): void {
     assert(!this.#isInCommand, 'the state is cleared between commands');
+    assert(this.#tree.progress.snapshots === 0, 'no snapshot outlives a clear');
     this.#index.clear();
+    this.#tree = new StateTree(this.#index, this.#shape);
   }
 
   #end(): void {
@@ -130,6 +199,33 @@ export class LiveState implements StateWriter {
   #assertInCommand(): void {
     assert(this.#isInCommand, 'a command runs while the state is written');
   }
+}
+
+/** The records of the tree with the changes that it does not have yet. */
+function* mergeChanges(
+  index: LiveIndex,
+  folded: Iterator<number, void>,
+  changes: MergedChanges,
+  from: Uint8Array,
+): Generator<number, void> {
+  let next = folded.next();
+  while (changes.next()) {
+    const { keys, keyOffsets, keyLengths, records, count } = changes;
+    for (let at = 0; at < count; at++) {
+      const offset = keyOffsets[at]!;
+      const length = keyLengths[at]!;
+      if (compareBytes(keys.subarray(offset, offset + length), from) < 0) continue;
+      let order = -1;
+      for (; next.done !== true; next = folded.next()) {
+        order = index.compareKey(next.value, keys, offset, length);
+        if (order >= 0) break;
+        yield next.value;
+      }
+      if (next.done !== true && order === 0) next = folded.next();
+      if (records[at] !== NO_RECORD) yield records[at]!;
+    }
+  }
+  for (; next.done !== true; next = folded.next()) yield next.value;
 }
 
 function requireBytesAtMost(what: 'key' | 'value', bytes: number, bytesMax: number): void {

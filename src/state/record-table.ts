@@ -43,10 +43,15 @@ export class RecordTable {
   readonly #openAt: number[] = [];
   readonly #dropped: number[] = [];
   #chunkCount = 0;
+  #count = -1; // Number 0 does not count.
 
   constructor() {
     // Number 0 is taken for ever: it means none.
     assert(this.add(0) === NO_RECORD, 'the first number is 0');
+  }
+
+  get count(): number {
+    return this.#count;
   }
 
   get allocatedBytes(): number {
@@ -60,6 +65,7 @@ export class RecordTable {
     this.#firstFree[chunk] = words[2 * at]!;
     words[2 * at] = place;
     words[2 * at + 1] = -1;
+    this.#count++;
     if (++this.#usedCounts[chunk]! === CHUNK_RECORDS) this.#open.pop();
     return (chunk << CHUNK_BITS) | at;
   }
@@ -71,6 +77,7 @@ export class RecordTable {
     words[2 * at] = this.#firstFree[chunk]!;
     words[2 * at + 1] = -1;
     this.#firstFree[chunk] = at;
+    this.#count--;
     const used = --this.#usedCounts[chunk]!;
     if (used === CHUNK_RECORDS - 1) this.#openAt[chunk] = this.#open.push(chunk) - 1;
     if (used === 0) this.#dropChunk(chunk);

@@ -1,0 +1,265 @@
+/**
+ * The state as a Merkle tree, kept up behind the live index: change sets, versions, snapshots.
+ *
+ *     writes ──→ live set ──freeze──→ frozen sets, oldest first ──fold, in slices──→ tree
+ *                                            │                                         │
+ *                                            └─ a snapshot is the version of its set ──┴──→ its root, hashed
+ *                                                                                           when asked for
+ *
+ * Freezing a set takes O(1) and makes a *version*: what the state is when this set and all before it have
+ * taken effect. The sets are folded into the tree in that order; when the last change of a set is in, the tree
+ * is the tree of its version, and every snapshot of that version takes its root.
+ *
+ * Who keeps a record (a value that was overwritten must live as long as anybody reads it):
+ *  - while it is the value of its key, the live index;
+ *  - replaced in the set it was written in: nobody, it is freed at once;
+ *  - replaced later: the set that replaced it, until that is folded; then the snapshots that need it
+ *    (retained.ts).
+ * So a folded tree, and every tree that a snapshot holds, has all its records, and a folded set names no
+ * record that could be gone.
+ *
+ * Marks of records: position in the change set at first; when a set is folded, its version.
+ *
+ * Bounds: `isBacklogFull` tells that FROZEN_SETS_MAX sets wait. The live set then grows; who goes on writing
+ * must fold first.
+ */
+
+import { KeyScale, type TreeShape } from '../base/merkle/shape.ts';
+import type { Clock } from '../base/time.ts';
+import { ChangeSet, SET_KEYS_MAX } from './change-set.ts';
+import type { LiveIndex } from './live-index.ts';
+import { MergedChanges } from './merged-changes.ts';
+import { NO_RECORD } from './record-table.ts';
+import { Retained } from './retained.ts';
+import { type Held, Snapshot } from './snapshot.ts';
+import { SortedPlaces } from './sorted-places.ts';
+import { TreeEditor } from './tree-editor.ts';
+import { TreeHasher } from './tree-hash.ts';
+import { NO_NODE, TreeNodes } from './tree-nodes.ts';
+import { recordsFrom } from './tree-records.ts';
+
+/** Frozen sets that may wait to be folded. They keep at most SET_BYTES_MAX each. */
+export const FROZEN_SETS_MAX = 8;
+
+/** Replaced records let go between two looks at the clock. */
+const RETIRE_STEP_KEYS = 1024;
+
+export type TreeClock = Pick<Clock, 'monotonic'>;
+
+interface FrozenSet {
+  readonly set: ChangeSet;
+  readonly version: number;
+}
+
+/** Work done so far, and what waits. */
+export interface TreeProgress {
+  readonly keysFolded: number;
+  readonly nodesHashed: number;
+  /** Changes in the live set and in frozen ones. */
+  readonly changesPending: number;
+  readonly frozenSets: number;
+  readonly snapshots: number;
+}
+
+export class StateTree {
+  readonly #index: LiveIndex;
+  readonly #nodes = new TreeNodes();
+  readonly #retained: Retained;
+  readonly #editor: TreeEditor;
+  readonly #hasher: TreeHasher;
+  readonly #held = new Set<Held>();
+
+  #live: ChangeSet;
+  readonly #frozen: FrozenSet[] = [];
+  readonly #spareSets: ChangeSet[] = [];
+  /** Version of the newest frozen set, and of the newest that is folded. */
+  #frozenVersion = 0;
+  #foldedVersion = 0;
+  /** Top of the tree of the folded version; in the middle of a fold, of something between two versions. */
+  #top = NO_NODE;
+  /** Work begun and not ended. */
+  #job: Generator<void, void> | null = null;
+  #keysFolded = 0;
+
+  constructor(index: LiveIndex, shape: TreeShape) {
+    const parts = { shape, scale: new KeyScale(shape), nodes: this.#nodes, index };
+    this.#index = index;
+    this.#live = new ChangeSet(index);
+    this.#retained = new Retained(this.#nodes, index);
+    this.#editor = new TreeEditor(parts, this.#retained);
+    this.#hasher = new TreeHasher(this.#nodes, index);
+  }
+
+  get allocatedBytes(): number {
+    let bytes = this.#nodes.allocatedBytes + this.#live.allocatedBytes;
+    for (const { set } of this.#frozen) bytes += set.allocatedBytes;
+    for (const set of this.#spareSets) bytes += set.allocatedBytes;
+    return bytes;
+  }
+
+  get progress(): TreeProgress {
+    return {
+      keysFolded: this.#keysFolded,
+      nodesHashed: this.#hasher.hashed,
+      changesPending: this.#frozen.reduce((sum, { set }) => sum + set.count, this.#live.count),
+      frozenSets: this.#frozen.length,
+      snapshots: this.#retained.pinCount,
+    };
+  }
+
+  /** Whether so many sets wait that writers must wait too. */
+  get isBacklogFull(): boolean {
+    return this.#frozen.length >= FROZEN_SETS_MAX;
+  }
+
+  /** Whether `work` has anything to do. */
+  get hasWork(): boolean {
+    return (
+      this.#job !== null || this.#frozen.length > 0 || this.#retained.isReclaiming || this.#wanted() !== null
+    );
+  }
+
+  /** Notes a committed write; see ChangeSet.note. */
+  note(linked: number, unlinked: number): boolean {
+    return this.#live.note(linked, unlinked);
+  }
+
+  /** Freezes the live set when it is full and there is room for it. */
+  freezeIfFull(): void {
+    if (this.#live.isFull && !this.isBacklogFull) this.#freeze();
+  }
+
+  /** Holds the state as it is now. O(1). */
+  snapshot(): Snapshot {
+    if (this.#live.count > 0) this.#freeze();
+    const isFolded = this.#frozenVersion === this.#foldedVersion;
+    const pin = this.#retained.pin(this.#frozenVersion);
+    const held: Held = { pin, node: isFolded ? this.#top : null, isRootWanted: false };
+    this.#held.add(held);
+    return new Snapshot(held, {
+      nodes: this.#nodes,
+      index: this.#index,
+      hasher: this.#hasher,
+      release: () => {
+        this.#held.delete(held);
+        this.#retained.release(pin);
+      },
+    });
+  }
+
+  /**
+   * Folds, hashes and reclaims for about `budgetMs`, at least one step.
+   * @returns Whether there is more to do.
+   */
+  work(budgetMs: number, clock: TreeClock): boolean {
+    const until = clock.monotonic() + budgetMs;
+    do {
+      this.#job ??= this.#nextJob();
+      if (this.#job === null) return false;
+      if (this.#job.next().done === true) this.#job = null;
+    } while (clock.monotonic() < until);
+    return this.hasWork;
+  }
+
+  /** Changes that the tree does not have yet, in the order of keys. They hold until the next write or slice. */
+  pendingChanges(): MergedChanges {
+    const sets = [...this.#frozen.map(({ set }) => set), this.#live];
+    const runs = sets.flatMap(partsOf);
+    for (const run of runs) for (const _ of run.sort()) continue;
+    return new MergedChanges(runs, 'all'); // A fold may be half done.
+  }
+
+  /** Records of the tree as far as it is folded, in the order of keys. */
+  folded(from: Uint8Array): Generator<number, void> {
+    return recordsFrom(this.#nodes, this.#index, this.#top, from);
+  }
+
+  #freeze(): void {
+    this.#frozenVersion++;
+    this.#frozen.push({ set: this.#live, version: this.#frozenVersion });
+    this.#live = this.#spareSets.pop() ?? new ChangeSet(this.#index);
+  }
+
+  /** Folding comes first: what waits keeps records alive. */
+  #nextJob(): Generator<void, void> | null {
+    const wanted = this.#wanted();
+    if (wanted?.node != null) return this.#hash(wanted.node);
+    if (this.#frozen.length > 0) return this.#fold();
+    return this.#retained.isReclaiming ? this.#reclaim() : null;
+  }
+
+  /** The oldest snapshot whose root somebody waits for. */
+  #wanted(): Held | null {
+    for (const held of this.#held) {
+      if (!held.isRootWanted) continue;
+      if (held.node === null || (held.node !== NO_NODE && !this.#nodes.isHashed(held.node))) return held;
+    }
+    return null;
+  }
+
+  *#hash(top: number): Generator<void, void> {
+    yield* this.#hasher.hash(top);
+  }
+
+  *#reclaim(): Generator<void, void> {
+    while (this.#retained.isReclaiming) {
+      this.#retained.reclaim();
+      yield;
+    }
+  }
+
+  /** Folds the oldest frozen sets, up to the first that a snapshot wants. */
+  *#fold(): Generator<void, void> {
+    const sets = this.#frozen.slice(0, this.#foldableCount());
+    const version = sets[sets.length - 1]!.version;
+    this.#retained.beginFold(version);
+    const runs: SortedPlaces[] = [];
+    for (const { set } of sets) {
+      for (const run of partsOf(set)) {
+        yield* run.sort();
+        runs.push(run);
+      }
+    }
+    const changes = new MergedChanges(runs, 'net');
+    while (changes.next()) {
+      this.#top = this.#editor.edit(this.#top, changes, version);
+      this.#keysFolded += changes.count;
+      yield;
+    }
+    // Now the tree is of this version. Until here the tree could still name records that were replaced, and
+    // the sets were still read: only now may either go.
+    this.#frozen.splice(0, sets.length);
+    this.#foldedVersion = version;
+    for (const held of this.#held) if (held.pin.version === version) held.node = this.#top;
+    for (const { set } of sets) yield* this.#retire(set, version);
+  }
+
+  #foldableCount(): number {
+    for (const [at, { version }] of this.#frozen.entries()) {
+      for (const { pin } of this.#held) if (pin.version === version) return at + 1;
+    }
+    return this.#frozen.length;
+  }
+
+  /** Of several sets folded together the oldest first: what an older one wrote a newer one may have replaced. */
+  *#retire(set: ChangeSet, version: number): Generator<void, void> {
+    for (let place = 0; place < set.count; place++) {
+      const record = set.recordAt(place);
+      const base = set.baseAt(place);
+      if (record !== NO_RECORD) this.#index.mark(record, version);
+      if (base !== NO_RECORD) this.#retained.retireRecord(base);
+      if ((place + 1) % RETIRE_STEP_KEYS === 0) yield;
+    }
+    set.clear();
+    if (this.#spareSets.length < 2) this.#spareSets.push(set);
+  }
+}
+
+/** A set in parts that are sorted one by one: a long one, of a huge command, in several. */
+function partsOf(set: ChangeSet): SortedPlaces[] {
+  const parts: SortedPlaces[] = [];
+  for (let from = 0; from < set.count; from += SET_KEYS_MAX) {
+    parts.push(new SortedPlaces(set, from, Math.min(from + SET_KEYS_MAX, set.count)));
+  }
+  return parts;
+}
