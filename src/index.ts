@@ -12,6 +12,7 @@ export {
 } from './base/errors.ts';
 export type { Index, Term, Timeline } from './base/positions.ts';
 export type { Clock, Timer } from './base/time.ts';
+export type { StateRoot } from './engine/engine.ts';
 export {
   type Call,
   type CallableMachine,

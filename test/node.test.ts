@@ -2,8 +2,8 @@
  * A node as its users see it: submit, query, undo, recovery, limits. In memory, except where files matter.
  */
 
-import { deepStrictEqual, ok, rejects, strictEqual, throws } from 'node:assert';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { deepStrictEqual, match, ok, rejects, strictEqual, throws } from 'node:assert';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -238,4 +238,61 @@ test('node A3: a half-built directory is made again, whatever its spares hold', 
   await using node = await open({ machine: bank, dir: 'memory:', doors: { fs }, ...small });
   ok(node.recovery.isNew);
   strictEqual(await node.submit('deposit', { to: 'alice', amount: 1 }), 1);
+});
+
+test('node: the root is that of the content, the same before a kill and after the replay', async (t) => {
+  const dir = await scratch(t);
+  const data = join(dir, 'data');
+  await using node = await open({ machine: bank, dir: data, ...small });
+  const names = Array.from({ length: 300 }, (_, at) => `account ${at}`);
+  await Promise.all(names.map((to) => node.submit('deposit', { to, amount: to.length })));
+  const before = await node.root();
+  await Promise.allSettled([
+    node.submit('transfer', { from: 'account 1', to: 'account 2', amount: 1 }),
+    node.submit('transfer', { from: 'account 1', to: 'account 2', amount: 1_000_000 }),
+    ...names.slice(250).map((name) => node.submit('close', name)),
+  ]);
+  const changed = await node.root();
+  ok(changed.index > before.index && changed.root !== before.root);
+
+  // What a kill leaves: the files as they are, and nobody who closes them.
+  await cp(data, join(dir, 'killed'), { recursive: true });
+  await using again = await open({ machine: bank, dir: join(dir, 'killed'), ...small });
+  deepStrictEqual(await again.root(), changed);
+
+  // Back to the content of before, another way.
+  await again.submit('transfer', { from: 'account 2', to: 'account 1', amount: 1 });
+  await Promise.all(names.slice(250).map((to) => again.submit('deposit', { to, amount: to.length })));
+  strictEqual((await again.root()).root, before.root);
+});
+
+test('node: commands go on while a root is computed, which is that of the index it was asked at', async () => {
+  await using node = await open({ dir: 'memory:', ...small });
+  const commands = Array.from({ length: 5_000 }, (_, at) => node.submit('SET', `key ${at}`, 'before'));
+  await Promise.all(commands);
+  const { appliedIndex } = node.stats();
+  const asked = node.root();
+  await Promise.all(Array.from({ length: 5_000 }, (_, at) => node.submit('SET', `key ${at}`, 'after')));
+  const { index, root } = await asked;
+  strictEqual(index, appliedIndex);
+  ok(node.stats().appliedIndex > index);
+  await Promise.all(Array.from({ length: 5_000 }, (_, at) => node.submit('SET', `key ${at}`, 'before')));
+  strictEqual((await node.root()).root, root);
+  await node.close();
+  await rejects(node.root(), code('TIDEMARK_NOT_OPEN'));
+});
+
+test('node: more changes than the tree may be behind are taken in, with back-pressure', async () => {
+  await using node = await open({ dir: 'memory:', log: { segmentBytes: 64 * 1024 * 1024 } });
+  const many = Array.from({ length: 1_000 }, (_, at) => `key ${at}`);
+  for (let round = 0; round < 400; round++) {
+    const words = many.flatMap((name) => [`${name} ${round}`, 'value']);
+    await node.submit('MSET', ...(words as [string, string]));
+    await node.drained();
+    const { changesPending } = node.stats();
+    ok(changesPending <= 10 * 32 * 1024, `${changesPending} changes wait`);
+  }
+  strictEqual(await node.query('DBSIZE'), 400_000);
+  match((await node.root()).root, /^[0-9a-f]{64}$/);
+  strictEqual(node.stats().changesPending, 0);
 });

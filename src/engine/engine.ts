@@ -6,11 +6,16 @@
  */
 
 import { assert, InvariantViolation } from '../base/assert.ts';
+import { bufferOf } from '../base/bytes.ts';
 import { defaultShape } from '../base/merkle/shape.ts';
 import { type Index, nextIndex, toIndex } from '../base/positions.ts';
+import type { Clock } from '../base/time.ts';
+import { SET_KEYS_MAX } from '../state/change-set.ts';
 import { LiveState } from '../state/live-state.ts';
 import type { StateReader } from '../state/state.ts';
+import { FROZEN_SETS_MAX } from '../state/state-tree.ts';
 import { forEachCommand } from './entry.ts';
+import { Folding } from './folding.ts';
 import type { Machine } from './machine.ts';
 
 /** Who waits for the outcomes of an entry's commands; `at` counts from 0. */
@@ -26,16 +31,38 @@ export interface AppliedEntry {
   readonly body: Uint8Array;
 }
 
+export interface EngineConfig {
+  readonly machine: Machine;
+  /** KEY_HASH_SEED_BYTES random bytes: nobody may choose keys that collide in the index. */
+  readonly hashSeed: Uint8Array;
+  /** SALT_BYTES bytes, the same in the whole cluster: roots are comparable under one salt only. */
+  readonly salt: Uint8Array;
+  readonly clock: Clock;
+  /** The engine is wrong: the node must stop. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** The state at one index, by the root of its tree. */
+export interface StateRoot {
+  /** Index of the last entry that had been applied. */
+  readonly index: Index;
+  /** 64 lower-case hexadecimal digits. Equal content under one cluster id has an equal root. */
+  readonly root: string;
+}
+
 export class Engine {
   readonly #machine: Machine;
   readonly #state: LiveState;
+  readonly #folding: Folding;
+  #onCaughtUp: () => void = () => undefined;
   #appliedIndex: Index = toIndex(0);
   #commandsApplied = 0;
 
-  /** @param hashSeed KEY_HASH_SEED_BYTES random bytes: nobody may choose keys that collide in the index. */
-  constructor(machine: Machine, hashSeed: Uint8Array) {
+  constructor({ machine, hashSeed, salt, clock, onFatal }: EngineConfig) {
     this.#machine = machine;
-    this.#state = new LiveState({ seed: hashSeed, shape: defaultShape(new Uint8Array(16)) });
+    this.#state = new LiveState({ seed: hashSeed, shape: defaultShape(salt) });
+    const onCaughtUp = (): void => this.#onCaughtUp();
+    this.#folding = new Folding({ state: this.#state, clock, onFatal, onCaughtUp });
   }
 
   get state(): StateReader {
@@ -55,6 +82,44 @@ export class Engine {
   /** Bytes of memory that the state holds. */
   get stateBytes(): number {
     return this.#state.allocatedBytes;
+  }
+
+  /** Changes that the tree of the state does not have yet. */
+  get changesPending(): number {
+    return this.#state.treeProgress.changesPending;
+  }
+
+  /** Whether the tree is so far behind that writers should wait. */
+  get isBehind(): boolean {
+    return this.#folding.isBehind;
+  }
+
+  /** Whether writers went on all the same, for as long again: nothing more should be taken. */
+  get isFarBehind(): boolean {
+    return this.#folding.isBehind && this.changesPending >= 2 * FROZEN_SETS_MAX * SET_KEYS_MAX;
+  }
+
+  /** Calls `run` whenever the tree has caught up, and writers may go on. */
+  whenCaughtUp(run: () => void): void {
+    this.#onCaughtUp = run;
+  }
+
+  /** The root of the state as it is now; computed while entries go on being applied. */
+  async root(): Promise<StateRoot> {
+    const index = this.#appliedIndex;
+    const root = await this.#folding.root();
+    return { index, root: bufferOf(root).toString('hex') };
+  }
+
+  /** Gives up what it does beside applying entries. */
+  stop(): void {
+    this.#folding.stop();
+  }
+
+  /** Applies the next entry of the log, after a restart: nobody waits, and nobody is served yet. */
+  replay(entry: AppliedEntry): void {
+    this.apply(entry, null);
+    this.#folding.catchUp();
   }
 
   /**
@@ -80,6 +145,7 @@ export class Engine {
       outcomes?.settled(at, result);
     });
     this.#appliedIndex = index;
+    this.#folding.entryApplied();
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { TidemarkError } from '../base/errors.ts';
 import type { Index } from '../base/positions.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, StateRoot } from '../engine/engine.ts';
 import type { Call, CallableMachine } from '../engine/machine.ts';
 import type { Log, LogStats } from '../log/log.ts';
 import type { RecoveryReport } from '../log/recover.ts';
@@ -26,6 +26,8 @@ export interface NodeRecovery extends RecoveryReport {
 export interface NodeStats {
   readonly keys: number;
   readonly stateBytes: number;
+  /** Changes that the tree of the state does not have yet: they make the next root, or checkpoint, later. */
+  readonly changesPending: number;
   readonly commandsApplied: number;
   readonly appliedIndex: Index;
   readonly firstIndex: Index;
@@ -115,7 +117,16 @@ export class Node<Commands, Queries> {
     });
   }
 
-  /** Resolves when less than half of `pendingBytesMax` waits for the disk. */
+  /**
+   * The root of the state as it is now: of the tree that has all its keys and values (docs/format.md §6).
+   * Two nodes of a cluster, or a node before and after a restart, have equal roots exactly when their states
+   * are equal. Takes a while for a large state; commands go on. Rejects with TIDEMARK_NOT_OPEN.
+   */
+  root(): Promise<StateRoot> {
+    return this.#parts.engine.root();
+  }
+
+  /** Resolves when less than half of `pendingBytesMax` waits for the disk, and the tree is not behind. */
   drained(): Promise<void> {
     return this.#parts.ordering.whenDrained();
   }
@@ -130,6 +141,7 @@ export class Node<Commands, Queries> {
     return {
       keys: engine.state.size,
       stateBytes: engine.stateBytes,
+      changesPending: engine.changesPending,
       commandsApplied: engine.commandsApplied,
       appliedIndex: engine.appliedIndex,
       firstIndex: log.firstIndex,
@@ -165,6 +177,7 @@ export class Node<Commands, Queries> {
     this.#failure = error instanceof Error ? error : new Error(String(error));
     const [later, inFlight] = stopErrors(this.#failure);
     this.#parts.commits.stop();
+    this.#parts.engine.stop();
     try {
       this.#parts.ordering.stop(later, inFlight);
     } finally {
@@ -173,7 +186,7 @@ export class Node<Commands, Queries> {
   }
 
   async #close(): Promise<void> {
-    const { ordering, log, status, lateness, commits } = this.#parts;
+    const { engine, ordering, log, status, lateness, commits } = this.#parts;
     lateness.stop();
     commits.stop();
     try {
@@ -183,6 +196,7 @@ export class Node<Commands, Queries> {
         await status.whenPersisted();
       }
     } finally {
+      engine.stop();
       try {
         await closeDataDirectory(this.#parts);
       } finally {

@@ -155,7 +155,13 @@ async function openParts(
   const { status, lock, isNew } = directory;
   const { clock, chance } = doors;
   const started = clock.monotonic();
-  const engine = new Engine(machine, chance.fill(new Uint8Array(KEY_HASH_SEED_BYTES)));
+  const engine = new Engine({
+    machine,
+    hashSeed: chance.fill(new Uint8Array(KEY_HASH_SEED_BYTES)),
+    salt: Buffer.from(status.current.clusterId, 'hex'),
+    clock,
+    onFatal: wiring.fail,
+  });
   const ordering = new LocalOrdering({
     engine,
     clock,
@@ -172,7 +178,7 @@ async function openParts(
     status: logStatus(status),
     options: resolveLogOptions(options.log ?? {}),
     onReplay(entry, entriesTotal) {
-      engine.apply(entry, null);
+      engine.replay(entry);
       options.onProgress?.({ entriesReplayed: entry.index, entriesTotal });
     },
     onDurable(index) {

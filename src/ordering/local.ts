@@ -16,13 +16,14 @@
  *     a batch in flight                    durable      applies it in a microtask, answers its commands
  *                                          refused      fails its commands, answers its reads, in its turn
  *     a read behind commands               applied      runs when the last command before it was answered
- *     `whenDrained`                        applied      resolves when less than half of the bound is left
+ *     `whenDrained`                        applied,     resolves when less than half of the bound is left,
+ *                                          caught up    and the tree of the state is not behind
  *     `close`                              applied      goes on when nothing is left
  *     all of them                          stopped      commands and reads fail, `whenDrained` rejects,
  *                                                       `close` goes on
  *
  * Turn: `#turn`, soon after the first command. Durable, refused: `onDurable` and `onRefused`, called by the
- * log. Applied: the end of `#apply`. Stopped: `stop`, called by the node.
+ * log. Applied: the end of `#apply`. Caught up: told by the engine. Stopped: `stop`, called by the node.
  */
 
 import { assert } from '../base/assert.ts';
@@ -81,6 +82,7 @@ export class LocalOrdering implements Ordering {
 
   constructor(config: LocalConfig) {
     this.#config = config;
+    config.engine.whenCaughtUp(() => this.#tellDrained());
   }
 
   /** Starts taking commands. */
@@ -89,12 +91,13 @@ export class LocalOrdering implements Ordering {
   }
 
   enqueue(command: Uint8Array, sink: CommandSink): boolean {
-    const { options } = this.#config;
+    const { engine, options } = this.#config;
     if (this.#stopped !== null) throw this.#stopped;
     const log = this.#openLog();
     if (log.refusal !== null) throw log.refusal;
     if (command.length > options.commandBytesMax) throw tooLarge(command.length, options.commandBytesMax);
     if (this.#pendingBytes >= 2 * options.pendingBytesMax) throw busy(this.#pendingBytes);
+    if (engine.isFarBehind) throw behind(engine.changesPending);
     if (this.#collecting.bytes + command.length > ENTRY_BYTES_MAX && this.#collecting.commandCount > 0) {
       this.#full.push(this.#collecting);
       this.#collecting = this.#freshBatch();
@@ -113,12 +116,13 @@ export class LocalOrdering implements Ordering {
   }
 
   get isDrained(): boolean {
-    return this.#pendingBytes < this.#config.options.pendingBytesMax;
+    const { engine, options } = this.#config;
+    return this.#pendingBytes < options.pendingBytesMax && !engine.isBehind;
   }
 
   whenDrained(): Promise<void> {
     if (this.#stopped !== null) return Promise.reject(this.#stopped);
-    if (this.#pendingBytes < this.#config.options.pendingBytesMax / 2) return Promise.resolve();
+    if (this.#isWellDrained) return Promise.resolve();
     return new Promise((resolve, reject) => this.#drainWaiters.push({ resolve, reject }));
   }
 
@@ -267,7 +271,16 @@ export class LocalOrdering implements Ordering {
     assert(this.#pendingBytes >= 0, `pending bytes are counted in and out, now ${this.#pendingBytes}`);
     batch.clear();
     if (batch.isKept && this.#spareBatches.length < 2) this.#spareBatches.push(batch);
-    if (this.#pendingBytes >= this.#config.options.pendingBytesMax / 2) return;
+    this.#tellDrained();
+  }
+
+  get #isWellDrained(): boolean {
+    const { engine, options } = this.#config;
+    return this.#pendingBytes < options.pendingBytesMax / 2 && !engine.isBehind;
+  }
+
+  #tellDrained(): void {
+    if (!this.#isWellDrained) return;
     for (const waiter of this.#drainWaiters.splice(0)) waiter.resolve();
   }
 
@@ -289,6 +302,14 @@ function tooLarge(bytes: number, bytesMax: number): TidemarkError {
     'TIDEMARK_COMMAND_TOO_LARGE',
     `a command of ${bytes} bytes exceeds commandBytesMax, ${bytesMax} bytes`,
     { remedy: 'fix-call', facts: { bytes, bytesMax } },
+  );
+}
+
+function behind(changesPending: number): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_BUSY',
+    `${changesPending} changes wait for the tree of the state; wait for drained() and try again`,
+    { remedy: 'retry', facts: { changesPending } },
   );
 }
 

@@ -20,6 +20,7 @@ export function nodeInfo(node: InformedNode): InfoSections {
       tidemark_durable_index: stats.durableIndex,
       tidemark_applied_index: stats.appliedIndex,
       tidemark_last_index: stats.lastIndex,
+      tidemark_tree_changes_pending: stats.changesPending,
       tidemark_refusal: stats.refusal ?? 'none',
       tidemark_log_syncs: log.syncs,
       tidemark_log_bytes_written: log.bytesWritten,

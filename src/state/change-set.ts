@@ -2,12 +2,12 @@
  * A change set: for each key that changed since the last freeze, the record it had before and the one it has
  * now; one of them may be missing. Integers and bytes in arrays, no objects.
  *
- * The key is copied here, and the size of its entry noted, while both are in the cache: who folds the set later
- * touches no record.
+ * The key is copied here, and the size of its entry noted, while both are in the cache: who folds the set
+ * later touches no record.
  *
- * A record's mark (record-table.ts) is its place here while it is the newest of its key, so that writing a key
- * again and again takes one place. The mark proves itself: a record is in a set if and only if the set names
- * it at the record's mark. A key that was deleted and set again takes another place; the two become one when
+ * A record's mark (record-table.ts) is its place here while it is the newest of its key, so that writing a
+ * key again and again takes one place. The mark proves itself: a record is in a set if and only if the set
+ * names it at the record's mark. A key that was deleted and set again takes another place; the two become one when
  * the set is merged.
  */
 

@@ -2,9 +2,9 @@
  * The state of a running machine: the live index with the undo of the command that runs, and the tree behind.
  *
  * Records are immutable, so the undo copies nothing: a write keeps the number of the record it replaced.
- * `commit` hands each write on to the change set of the tree (state-tree.ts), which tells whether the replaced
- * record may be freed; `rollback` links the replaced ones again, newest write first, and the tree never hears
- * of the command.
+ * `commit` hands each write on to the change set of the tree (state-tree.ts), which tells whether the
+ * replaced record may be freed; `rollback` links the replaced ones again, newest write first, and the tree
+ * never hears of the command.
  *
  * Views that a command gets hold longer than StateReader promises: until the next command begins, whatever is
  * written meanwhile. No slot is used again while a command runs, freeing touches no key or value, and the

@@ -73,7 +73,7 @@ export class Snapshot {
     return top === NO_NODE ? 0 : this.#host.nodes.keysOf(top);
   }
 
-  /** Every entry in the order of keys, from the first key that is at least `from`. Writes may go on meanwhile. */
+  /** Every entry in the order of keys, from the first that is at least `from`. Writes may go on meanwhile. */
   *entries(from: Uint8Array): Generator<LiveEntry, void> {
     const { nodes, index } = this.#host;
     for (const record of recordsFrom(nodes, index, this.#top(), from)) {

@@ -2,8 +2,8 @@
  * Sorts the places of a change set by key.
  *
  * It compares numbers, not keys: four bytes of each key behind what all have in common, with the place below
- * them, sorted as 64-bit integers by the engine's own sort. What ties is sorted by the next four bytes. So the
- * common prefix of a table's keys costs nothing. Places of equal keys keep their order, which is that of time.
+ * them, sorted as 64-bit integers by the engine's own sort. What ties is sorted by the next four bytes. So
+ * the common prefix of a table's keys costs nothing. Places of equal keys keep their order: that of time.
  */
 
 import type { ChangeSet } from './change-set.ts';
@@ -21,7 +21,8 @@ export class SortedPlaces {
 
   constructor(set: ChangeSet, from: number, to: number) {
     this.set = set;
-    this.order = Int32Array.from({ length: to - from }, (_, at) => from + at);
+    this.order = new Int32Array(to - from);
+    for (let at = 0; at < this.order.length; at++) this.order[at] = from + at;
   }
 
   /** A step sorts all of it once by four bytes. */

@@ -1,14 +1,13 @@
 /**
  * The state as a Merkle tree, kept up behind the live index: change sets, versions, snapshots.
  *
- *     writes ──→ live set ──freeze──→ frozen sets, oldest first ──fold, in slices──→ tree
- *                                            │                                         │
- *                                            └─ a snapshot is the version of its set ──┴──→ its root, hashed
- *                                                                                           when asked for
+ *     writes ──→ live set ──freeze──→ frozen sets ──fold, in slices──→ tree ──hash──→ root
+ *                                          │                            │
+ *                                          └── snapshot: a version ─────┴─→ its tree
  *
  * Freezing a set takes O(1) and makes a *version*: what the state is when this set and all before it have
- * taken effect. The sets are folded into the tree in that order; when the last change of a set is in, the tree
- * is the tree of its version, and every snapshot of that version takes its root.
+ * taken effect. The oldest sets are folded into the tree, together as far as no snapshot stands between them;
+ * when their last change is in, the tree is that of the last one's version, and its snapshots take it.
  *
  * Who keeps a record (a value that was overwritten must live as long as anybody reads it):
  *  - while it is the value of its key, the live index;
@@ -58,6 +57,8 @@ export interface TreeProgress {
   /** Changes in the live set and in frozen ones. */
   readonly changesPending: number;
   readonly frozenSets: number;
+  /** Whether a fold, a hash or a reclaim has begun and not ended. */
+  readonly isWorking: boolean;
   readonly snapshots: number;
 }
 
@@ -103,6 +104,7 @@ export class StateTree {
       nodesHashed: this.#hasher.hashed,
       changesPending: this.#frozen.reduce((sum, { set }) => sum + set.count, this.#live.count),
       frozenSets: this.#frozen.length,
+      isWorking: this.#job !== null || this.#retained.isReclaiming,
       snapshots: this.#retained.pinCount,
     };
   }
@@ -161,7 +163,7 @@ export class StateTree {
     return this.hasWork;
   }
 
-  /** Changes that the tree does not have yet, in the order of keys. They hold until the next write or slice. */
+  /** Changes that the tree does not have yet, in the order of keys; until the next write or slice. */
   pendingChanges(): MergedChanges {
     const sets = [...this.#frozen.map(({ set }) => set), this.#live];
     const runs = sets.flatMap(partsOf);
@@ -241,7 +243,7 @@ export class StateTree {
     return this.#frozen.length;
   }
 
-  /** Of several sets folded together the oldest first: what an older one wrote a newer one may have replaced. */
+  /** Of sets folded together the oldest first: what one wrote, a later one may have replaced. */
   *#retire(set: ChangeSet, version: number): Generator<void, void> {
     for (let place = 0; place < set.count; place++) {
       const record = set.recordAt(place);

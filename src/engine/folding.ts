@@ -1,0 +1,166 @@
+/**
+ * When the tree is brought on: in slices between turns of the event loop, so that no command waits long.
+ *
+ *     what waits                                        slices
+ *     ------------------------------------------------  ------------------------------------------------------
+ *     the backlog is full, writers wait                 of 5 ms, one a turn
+ *     somebody waits for a root, or half the backlog    of 1 ms; under load with pauses that leave them less
+ *       is full, or memory is to be reclaimed           than 30 % of the time
+ *     less                                              when nothing was applied for a while
+ *
+ * Folding late is cheaper: a key that changed again meanwhile is folded once, and a leaf is visited once.
+ */
+
+import { TidemarkError } from '../base/errors.ts';
+import type { Clock, Timer } from '../base/time.ts';
+import type { LiveState } from '../state/live-state.ts';
+import type { Snapshot } from '../state/snapshot.ts';
+import { FROZEN_SETS_MAX } from '../state/state-tree.ts';
+
+const SLICE_MS = 1;
+const URGENT_SLICE_MS = 4;
+
+/** Between slices under load. */
+const PAUSE_MS = 3;
+
+/** Without an entry for so long, there is time to fold. */
+const IDLE_MS = 50;
+
+/** Frozen sets from which on folding does not wait for idle time. */
+const SETS_DUE = FROZEN_SETS_MAX / 2;
+
+interface RootWaiter {
+  readonly snapshot: Snapshot;
+  readonly resolve: (root: Uint8Array) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface FoldingConfig {
+  readonly state: LiveState;
+  readonly clock: Clock;
+  /** The tree is wrong: the node must stop. */
+  readonly onFatal: (error: unknown) => void;
+  /** The backlog, once full, is half empty again. */
+  readonly onCaughtUp: () => void;
+}
+
+export class Folding {
+  readonly #config: FoldingConfig;
+  #timer: Timer | null = null;
+  #isSoon = false;
+  #hasEntries = false;
+  #isBehind = false;
+  #isStopped = false;
+  #rootWaiters: RootWaiter[] = [];
+
+  constructor(config: FoldingConfig) {
+    this.#config = config;
+  }
+
+  /** Whether writers should wait. */
+  get isBehind(): boolean {
+    return this.#isBehind;
+  }
+
+  /** An entry was applied. */
+  entryApplied(): void {
+    this.#hasEntries = true;
+    this.#isBehind ||= this.#config.state.isBacklogFull;
+    if (this.#isBehind) this.#runSoon();
+    else if (this.#timer === null && !this.#isSoon) this.#schedule();
+  }
+
+  /** Makes room in the backlog at once: while nobody is served yet. */
+  catchUp(): void {
+    const { state, clock } = this.#config;
+    while (state.isBacklogFull) state.foldSlice(URGENT_SLICE_MS, clock);
+  }
+
+  /** The root of the state as it is now. */
+  root(): Promise<Uint8Array> {
+    if (this.#isStopped) return Promise.reject(stopped());
+    const snapshot = this.#config.state.snapshot();
+    snapshot.requestRoot();
+    return new Promise((resolve, reject) => {
+      this.#rootWaiters.push({ snapshot, resolve, reject });
+      this.#runSoon();
+    });
+  }
+
+  /** Nothing is folded any more, and no root comes. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    this.#timer = null;
+    for (const { reject } of this.#rootWaiters.splice(0)) reject(stopped());
+  }
+
+  #schedule(): void {
+    const { state } = this.#config;
+    if (this.#isStopped || !state.hasFoldWork) return;
+    const { frozenSets, isWorking } = state.treeProgress;
+    const isDue = frozenSets >= SETS_DUE || isWorking || this.#rootWaiters.length > 0;
+    if (isDue && !this.#hasEntries) this.#runSoon();
+    else this.#runAfter(isDue ? PAUSE_MS : IDLE_MS);
+  }
+
+  #runSoon(): void {
+    if (this.#isSoon || this.#isStopped) return;
+    this.#isSoon = true;
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#config.clock.soon(() => {
+      this.#isSoon = false;
+      this.#slice();
+    });
+  }
+
+  #runAfter(ms: number): void {
+    this.#timer = this.#config.clock.after(ms, () => {
+      this.#timer = null;
+      const isIdleWait = ms === IDLE_MS;
+      if (isIdleWait && this.#hasEntries) {
+        this.#hasEntries = false;
+        this.#schedule();
+      } else {
+        this.#slice();
+      }
+    });
+  }
+
+  #slice(): void {
+    if (this.#isStopped) return;
+    const { state, clock, onFatal, onCaughtUp } = this.#config;
+    this.#hasEntries = false;
+    try {
+      state.foldSlice(this.#isBehind ? URGENT_SLICE_MS : SLICE_MS, clock);
+    } catch (error) {
+      this.stop();
+      onFatal(error);
+      return;
+    }
+    this.#answerRoots();
+    if (this.#isBehind && state.treeProgress.frozenSets < SETS_DUE) {
+      this.#isBehind = false;
+      onCaughtUp();
+    }
+    if (this.#isBehind) this.#runSoon();
+    else this.#schedule();
+  }
+
+  #answerRoots(): void {
+    this.#rootWaiters = this.#rootWaiters.filter(({ snapshot, resolve }) => {
+      const { root } = snapshot;
+      if (root === null) return true;
+      snapshot.release();
+      resolve(root);
+      return false;
+    });
+  }
+}
+
+function stopped(): TidemarkError {
+  return new TidemarkError('TIDEMARK_NOT_OPEN', 'the node stopped before the root was computed', {
+    remedy: 'fix-call',
+  });
+}
