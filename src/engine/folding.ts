@@ -2,10 +2,10 @@
  * When the tree is brought on: in slices between turns of the event loop, so that no command waits long.
  *
  *     what waits                                        slices
- *     ------------------------------------------------  ------------------------------------------------------
- *     the backlog is full, writers wait                 of 5 ms, one a turn
- *     somebody waits for a root, or half the backlog    of 1 ms; under load with pauses that leave them less
- *       is full, or memory is to be reclaimed           than 30 % of the time
+ *     ------------------------------------------------
+ *     ------------------------------------------------------ the backlog is full, writers wait
+ *      of 5 ms, one a turn somebody waits for a root, or half the backlog    of 1 ms; under load with pauses
+ *       that leave them less is full, or memory is to be reclaimed           than 30 % of the time
  *     less                                              when nothing was applied for a while
  *
  * Folding late is cheaper: a key that changed again meanwhile is folded once, and a leaf is visited once.

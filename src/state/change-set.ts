@@ -7,8 +7,8 @@
  *
  * A record's mark (record-table.ts) is its place here while it is the newest of its key, so that writing a
  * key again and again takes one place. The mark proves itself: a record is in a set if and only if the set
- * names it at the record's mark. A key that was deleted and set again takes another place; the two become one when
- * the set is merged.
+ * names it at the record's mark. A key that was deleted and set again takes another place; the two become one
+ * when the set is merged.
  */
 
 import { leafEntryBytes } from '../base/merkle/node.ts';
