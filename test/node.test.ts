@@ -266,7 +266,7 @@ test('node: the root is that of the content, the same before a kill and after th
   strictEqual((await again.root()).root, before.root);
 });
 
-test('node: commands go on while a root is computed, which is that of the index it was asked at', async () => {
+test('node: commands go on while a root is computed, which is of the index it was asked at', async () => {
   await using node = await open({ dir: 'memory:', ...small });
   const commands = Array.from({ length: 5_000 }, (_, at) => node.submit('SET', `key ${at}`, 'before'));
   await Promise.all(commands);
