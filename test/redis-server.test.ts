@@ -129,6 +129,67 @@ test('redis-server: a client that shuts its side still gets its answers', async 
   ok(peer.isClosed);
 });
 
+/** Checkpoints that end when told to. */
+function manualCheckpoints() {
+  const runs: { resolve: (value: unknown) => void; reject: (error: unknown) => void }[] = [];
+  return {
+    lastTakenAt: 1_700_000_000_999,
+    get isTaking() {
+      return runs.length > 0;
+    },
+    take: () => new Promise((resolve, reject) => runs.push({ resolve, reject })),
+    runs,
+  };
+}
+
+test('redis-server: SAVE is answered in its place once it is durable, and others go on', async () => {
+  const checkpoints = manualCheckpoints();
+  const { ordering, connect } = await serve({ checkpoints });
+  const [saver, other] = [connect(), connect()];
+  saver.send(frames('SET a 1', 'SAVE', 'GET a', 'SAVE', 'PING'));
+  await turn();
+  strictEqual(checkpoints.runs.length, 0, 'not before what was sent before it is applied');
+  ordering.applyBatch();
+  await turn();
+  strictEqual(saver.receive().toString(), '+OK\r\n');
+  strictEqual(checkpoints.runs.length, 1);
+  other.send(frames('GET a', 'LASTSAVE', 'BGSAVE', 'BGSAVE schedule', 'BGSAVE now'));
+  await turn();
+  strictEqual(
+    other.receive().toString(),
+    '$1\r\n1\r\n:1700000000\r\n-ERR Background save already in progress\r\n' +
+      '+Background saving scheduled\r\n-ERR syntax error\r\n',
+  );
+  checkpoints.runs[0]!.resolve(null);
+  await turn();
+  strictEqual(saver.receive().toString(), '+OK\r\n$1\r\n1\r\n', 'and then the next SAVE');
+  saver.shut();
+  const full = new TidemarkError('TIDEMARK_DISK_FULL', 'no space', { remedy: 'retry' });
+  checkpoints.runs.at(-1)!.reject(full);
+  await turn();
+  strictEqual(saver.receive().toString(), '-MISCONF TIDEMARK_DISK_FULL: no space\r\n+PONG\r\n');
+  ok(saver.isClosed);
+});
+
+test('redis-server: a client that leaves during SAVE, and a server without checkpoints', async () => {
+  const checkpoints = manualCheckpoints();
+  const { server, connect } = await serve({ checkpoints });
+  const peer = connect();
+  peer.send(frames('SAVE', 'PING'));
+  await turn();
+  peer.close();
+  await turn();
+  deepStrictEqual([...server.sessions], []);
+  checkpoints.runs[0]!.resolve(null);
+  await turn();
+
+  const without = (await serve()).connect();
+  without.send(frames('SAVE', 'BGSAVE', 'LASTSAVE', 'PING'));
+  await turn();
+  const refusal = '-ERR this server has no state to save\r\n';
+  strictEqual(without.receive().toString(), `${refusal.repeat(3)}+PONG\r\n`);
+});
+
 test('redis-server: a client that went away leaves its writes in place and no trace', async () => {
   const { server, ordering, connect } = await serve();
   const peer = connect();

@@ -20,7 +20,9 @@ export const REDIS_VERSION = '7.0.15';
 
 export interface ConnectionCommand extends CommandEntry {
   readonly kind: 'connection';
-  run(session: Session, request: Request): ReplyValue;
+  /** Answers by a promise; the client's next request waits until it has. */
+  readonly isSlow: boolean;
+  run(session: Session, request: Request): ReplyValue | Promise<ReplyValue>;
 }
 
 /** What a command may know and change of the connection it came by. */
@@ -45,7 +47,19 @@ export interface ServerView {
   /** What CONFIG GET knows. */
   readonly config: ReadonlyMap<string, string>;
   readonly sessions: Iterable<Session>;
+  /** Null where there is nothing to save. */
+  readonly checkpoints: ServedCheckpoints | null;
   info(): InfoSections;
+}
+
+/** What SAVE, BGSAVE and LASTSAVE need of a node. */
+export interface ServedCheckpoints {
+  /** Whether one is being taken. */
+  readonly isTaking: boolean;
+  /** When the newest was taken, or the node started when there is none: milliseconds since 1970. */
+  readonly lastTakenAt: number;
+  /** Takes one of everything answered so far; resolves when it is durable. Requests share a run. */
+  take(): Promise<unknown>;
 }
 
 export interface ListedCommand extends CommandEntry {
@@ -55,7 +69,11 @@ export interface ListedCommand extends CommandEntry {
 /** Longest name or library of a client, in bytes: each client keeps three, and CLIENT LIST shows all. */
 export const CLIENT_WORD_BYTES_MAX = 256;
 
-type Subcommand = Pick<ConnectionCommand, 'name' | 'arity' | 'run'>;
+interface Subcommand {
+  readonly name: string;
+  readonly arity: number;
+  run(session: Session, request: Request): ReplyValue;
+}
 
 const NO_KEYS: KeyPositions = { first: 0, last: 0, step: 0 };
 
@@ -92,6 +110,7 @@ const CONFIG_SUBCOMMANDS: readonly Subcommand[] = [{ name: 'get', arity: -3, run
 
 export const CONNECTION_COMMANDS: readonly ConnectionCommand[] = [
   command('auth', -2, 'Authenticate the connection', auth),
+  command('bgsave', -1, 'Begin a checkpoint', backgroundSave),
   command('client', -2, 'Look after this connection', (session, request) =>
     runSubcommand('client', CLIENT_SUBCOMMANDS, session, request),
   ),
@@ -111,19 +130,24 @@ export const CONNECTION_COMMANDS: readonly ConnectionCommand[] = [
     'Report on the server',
     (session, request) => new VerbatimText(formatInfo(session.server.info(), textsFrom(request, 1))),
   ),
+  command('lastsave', 1, 'Tell when the newest checkpoint was taken', lastSave),
   command('ping', -1, 'Answer', ping),
   command('quit', -1, 'Close the connection', quit),
   command('reset', 1, 'Make the connection as new', reset),
+  {
+    kind: 'connection',
+    name: 'save',
+    arity: 1,
+    keys: NO_KEYS,
+    summary: 'Take a checkpoint',
+    isSlow: true,
+    run: save,
+  },
   command('select', 2, 'Choose the database, of which there is one', select),
 ];
 
-function command(
-  name: string,
-  arity: number,
-  summary: string,
-  run: ConnectionCommand['run'],
-): ConnectionCommand {
-  return { kind: 'connection', name, arity, keys: NO_KEYS, summary, run };
+function command(name: string, arity: number, summary: string, run: Subcommand['run']): ConnectionCommand {
+  return { kind: 'connection', name, arity, keys: NO_KEYS, summary, isSlow: false, run };
 }
 
 function runSubcommand(
@@ -217,6 +241,30 @@ function select(_: Session, request: Request): ReplyValue {
   if (database === null) throw notAnInteger();
   if (database !== 0) throw new Rejection('ERR DB index is out of range');
   return OK;
+}
+
+/** Other clients are served meanwhile, unlike in Redis. */
+async function save({ server }: Session): Promise<ReplyValue> {
+  await checkpointsOf(server).take();
+  return OK;
+}
+
+function backgroundSave({ server }: Session, request: Request): ReplyValue {
+  if (request.count > 2 || (request.count === 2 && !request.isWord(1, 'schedule'))) throw syntaxError();
+  const checkpoints = checkpointsOf(server);
+  const { isTaking } = checkpoints;
+  if (isTaking && request.count === 1) throw new Rejection('ERR Background save already in progress');
+  checkpoints.take().catch(() => undefined); // INFO tells how it ended.
+  return isTaking ? 'Background saving scheduled' : 'Background saving started';
+}
+
+function lastSave({ server }: Session): ReplyValue {
+  return Math.floor(checkpointsOf(server).lastTakenAt / 1000);
+}
+
+function checkpointsOf({ checkpoints }: ServerView): ServedCheckpoints {
+  if (checkpoints === null) throw new Rejection('ERR this server has no state to save');
+  return checkpoints;
 }
 
 function clientSetName(session: Session, request: Request): ReplyValue {

@@ -106,6 +106,8 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   readonly #progress = new RequestProgress();
   /** Requests are there, or may be, that are not taken for now. */
   #isStalled = false;
+  /** A slow command was taken and is not answered yet. */
+  #isHeld = false;
 
   /** Operations handed to the ordering, and those it has answered. */
   #enqueued = 0;
@@ -202,7 +204,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     this.#flush();
     this.#account();
     if (!this.#isEnding) this.proceed();
-    else if (this.#enqueued === this.#answered && !this.#isClosed) this.#socket.end();
+    else if (this.#enqueued === this.#answered && !this.#isHeld && !this.#isClosed) this.#socket.end();
   }
 
   /** Goes on taking requests if a bound had stopped that and no bound does any more. */
@@ -290,6 +292,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   }
 
   #mayTake(): boolean {
+    if (this.#isHeld) return false;
     const unsent = this.#bufferedBytes + (this.#output === null ? 0 : this.#output.length);
     return unsent < OUTPUT_BYTES_PAUSE && this.#waitingBytes < WAITING_BYTES_MAX && !this.#context.isBackedUp;
   }
@@ -343,6 +346,8 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
 
   /** A request that needs no ordering: about the connection, or one that is refused for its name or arity. */
   #dispatchLocal(request: RequestParser, command: PortCommand | null): void {
+    const isRunnable = command?.kind === 'connection' && fitsArity(command, request.count);
+    if (isRunnable && command.isSlow) this.#isHeld = true;
     if (command === null && BROWSER_WORDS.some((word) => request.isWord(0, word))) {
       this.drop();
     } else if (this.#enqueued === this.#answered) {
@@ -396,11 +401,26 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     if (!fitsArity(command, request.count)) return this.#refuse(wrongArity(command.name).message);
     assert(command.kind === 'connection', `${command.name} is answered here`);
     try {
-      this.#reply(command.run(this, request));
+      const reply = command.run(this, request);
+      if (reply instanceof Promise) this.#answerLater(reply);
+      else this.#reply(reply);
     } catch (error) {
       if (!(error instanceof Rejection)) throw error;
       this.#refuse(error.message);
     }
+  }
+
+  #answerLater(reply: Promise<ReplyValue>): void {
+    assert(this.#isHeld, 'nothing is taken behind a slow command');
+    const answer = (give: () => void): void => {
+      this.#isHeld = false;
+      give();
+      if (!this.#isClosed) this.#dueTurnEnd(); // Which goes on taking requests.
+    };
+    reply.then(
+      (value) => answer(() => this.#reply(value)),
+      (error: unknown) => answer(() => this.#refuse(errorText(error))),
+    );
   }
 
   #answerRead(state: StateReader, request: RequestParser): void {

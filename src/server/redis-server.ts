@@ -20,7 +20,7 @@ import {
   OUTPUT_BYTES_PAUSE,
   type PortCommand,
 } from './connection.ts';
-import { CONNECTION_COMMANDS, REDIS_VERSION } from './connection-commands.ts';
+import { CONNECTION_COMMANDS, REDIS_VERSION, type ServedCheckpoints } from './connection-commands.ts';
 import { type InfoSections, mergeInfo } from './info.ts';
 import { ReplyBufferPool } from './reply.ts';
 
@@ -48,6 +48,8 @@ export interface RedisServerOptions {
    * 1 MiB to 64 GiB. @default 1073741824
    */
   readonly inputBytesMax?: number;
+  /** What SAVE, BGSAVE and LASTSAVE act on; without it they are refused. @default null */
+  readonly checkpoints?: ServedCheckpoints | null;
   /** What INFO says besides the server's own numbers: section to lines. Its lines have the last word. */
   readonly info?: () => InfoSections;
   readonly clock?: Clock;
@@ -91,6 +93,7 @@ const OPTION_DEFAULTS = {
   outputBytesMax: OUTPUT_BYTES_MAX_DEFAULT,
   outputTotalBytesMax: OUTPUT_TOTAL_BYTES_MAX_DEFAULT,
   inputBytesMax: INPUT_BYTES_MAX_DEFAULT,
+  checkpoints: null,
   info: () => ({}),
   clock: systemClock,
   listen: listenTcp,
@@ -159,6 +162,10 @@ export class RedisServer implements ConnectionContext {
 
   get sessions(): Iterable<ClientConnection> {
     return this.#connections;
+  }
+
+  get checkpoints(): ServedCheckpoints | null {
+    return this.#options.checkpoints;
   }
 
   get isBackedUp(): boolean {
