@@ -7,7 +7,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { askOnce } from '../test/support/resp-client.ts';
+import { askOnce } from '../src/cli/resp-client.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/tidemark.mjs', import.meta.url));
 
@@ -16,8 +16,17 @@ const POLL_MS = 20;
 
 export interface Server {
   readonly port: number;
+  readonly pid: number;
   /** Ends it and removes its directory. */
   stop(): Promise<void>;
+  /** Ends it at once; its directory stays. */
+  kill(): Promise<void>;
+}
+
+export interface TidemarkOptions {
+  /** Node's own, such as `--cpu-prof`. */
+  readonly nodeOptions?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** `redis-server --version`, or null where it is not installed. */
@@ -49,27 +58,43 @@ export async function startRedis(dir: string): Promise<Server> {
     if (child.exitCode !== null || performance.now() > endsAt) throw new Error('redis-server does not start');
     await sleep(POLL_MS);
   }
-  return { port, stop: () => stop(child, dir) };
+  return serverOf(child, port, dir);
 }
 
-/** Tidemark as users start it. `nodeOptions` are Node's own, such as `--cpu-prof`. */
-export async function startTidemark(dir: string, nodeOptions: readonly string[] = []): Promise<Server> {
+/** Tidemark as users start it. */
+export async function startTidemark(
+  dir: string,
+  { nodeOptions = [], env = {} }: TidemarkOptions = {},
+): Promise<Server> {
   const args = [...nodeOptions, LAUNCHER, 'start', '--dir', dir, '--port', '0', '--json'];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  });
   const lines = createInterface({ input: child.stdout });
   const [line] = (await Promise.race([
     once(lines, 'line'),
     once(child, 'exit').then(() => Promise.reject(new Error('tidemark does not start'))),
   ])) as [string];
   const { port } = JSON.parse(line) as { port: number };
-  return { port, stop: () => stop(child, dir) };
+  return serverOf(child, port, dir);
 }
 
-async function stop(child: ChildProcess, dir: string): Promise<void> {
-  const exited = once(child, 'exit');
-  child.kill('SIGTERM');
-  await exited;
-  rmSync(dir, { recursive: true, force: true });
+function serverOf(child: ChildProcess, port: number, dir: string): Server {
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+  };
+  return {
+    port,
+    pid: child.pid ?? 0,
+    stop: async () => {
+      await end('SIGTERM');
+      rmSync(dir, { recursive: true, force: true });
+    },
+    kill: () => end('SIGKILL'),
+  };
 }
 
 function outputOf(program: string): string {

@@ -1,7 +1,6 @@
 /**
- * Load on a Redis port: SET of random keys over many pipelined connections, as `redis-benchmark -t set -r`
- * does, for machines without it. It runs in a process of its own, so that it takes no time from what it
- * measures.
+ * Load on a Redis port: SET over many pipelined connections, as `redis-benchmark -t set -r` does. It runs in
+ * a process of its own, so that it takes no time from what it measures; SIGTERM ends it early.
  *
  *     node dist/bench/set-load.js '{"port":6401,"clients":50,"depth":16,"requests":100000,…}'
  */
@@ -19,6 +18,8 @@ export interface SetLoad {
   readonly valueBytes: number;
   /** Keys are drawn from so many. */
   readonly keys: number;
+  /** Draws each key at random, or takes them in their order, each once. @default 'random' */
+  readonly order?: 'random' | 'ascending';
 }
 
 export interface LoadResult {
@@ -27,44 +28,61 @@ export interface LoadResult {
   readonly p99Ms: number;
 }
 
+export interface SetLoadResult extends LoadResult {
+  readonly requests: number;
+  readonly p999Ms: number;
+  readonly maxMs: number;
+}
+
 const OK_BYTES = '+OK\r\n'.length;
 const KEY_DIGITS = 12;
 
-/** Every so many-th latency is kept: enough for percentiles. */
-const LATENCIES_KEPT_OF = 8;
-
-export async function runSetLoad(load: SetLoad): Promise<LoadResult> {
+export async function runSetLoad(load: SetLoad): Promise<SetLoadResult> {
   const random = new SeededRandom(load.port);
   const latencies: number[] = [];
   let left = load.requests;
+  let taken = 0;
   const began = performance.now();
+  process.once('SIGTERM', () => {
+    left = 0;
+  });
   const takeTurn = (): number => {
     const turn = Math.min(load.depth, left);
     left -= turn;
+    taken += turn;
     return turn;
   };
-  await Promise.all(Array.from({ length: load.clients }, () => runClient(load, random, takeTurn, latencies)));
+  let nextKey = 0;
+  const drawKey = (): number => (load.order === 'ascending' ? nextKey++ : random.below(load.keys));
+  const pool: Pool = { load, drawKey, takeTurn, latencies };
+  await Promise.all(Array.from({ length: load.clients }, () => runClient(pool)));
   const seconds = (performance.now() - began) / 1000;
   return {
-    requestsPerSecond: load.requests / seconds,
+    requests: taken,
+    requestsPerSecond: taken / seconds,
     p50Ms: percentile(latencies, 50),
     p99Ms: percentile(latencies, 99),
+    p999Ms: percentile(latencies, 99.9),
+    maxMs: percentile(latencies, 100),
   };
 }
 
+/** What the clients share. */
+interface Pool {
+  readonly load: SetLoad;
+  readonly drawKey: () => number;
+  /** Requests to write next; 0 ends the client. */
+  readonly takeTurn: () => number;
+  readonly latencies: number[];
+}
+
 /** One connection: writes `depth` requests, waits for as many answers, and again. */
-function runClient(
-  load: SetLoad,
-  random: SeededRandom,
-  takeTurn: () => number,
-  latencies: number[],
-): Promise<void> {
+function runClient({ load, drawKey, takeTurn, latencies }: Pool): Promise<void> {
   const { request, keyOffset } = makeRequest(load.valueBytes);
   const output = Buffer.concat(Array.from({ length: load.depth }, () => request));
   return new Promise((resolve, reject) => {
     const socket = connect({ port: load.port, host: '127.0.0.1', noDelay: true });
     let awaitedBytes = 0;
-    let turns = 0;
     let sentAt = 0;
     const write = (): void => {
       const turn = takeTurn();
@@ -74,7 +92,7 @@ function runClient(
         return;
       }
       for (let at = 0; at < turn; at++) {
-        const key = String(random.below(load.keys)).padStart(KEY_DIGITS, '0');
+        const key = String(drawKey()).padStart(KEY_DIGITS, '0');
         output.write(key, at * request.length + keyOffset, 'latin1');
       }
       awaitedBytes = turn * OK_BYTES;
@@ -88,7 +106,7 @@ function runClient(
       if (chunk.includes('-')) reject(new Error(`refused: ${chunk.toString('latin1', 0, 200)}`));
       awaitedBytes -= chunk.length;
       if (awaitedBytes > 0) return;
-      if (turns++ % LATENCIES_KEPT_OF === 0) latencies.push(performance.now() - sentAt);
+      latencies.push(performance.now() - sentAt);
       write();
     });
   });

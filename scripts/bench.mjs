@@ -14,6 +14,7 @@ import { setUp } from './setup.mjs';
 const BENCHMARKS = {
   redis: 'the Redis port beside Redis, both syncing before they answer',
   log: 'the log alone: append to durable, beside what the disk does by itself',
+  checkpoint: 'checkpoints under load and starts, beside Redis: bytes, time, stalls, latency',
   tree: 'the state as a tree: bytes that change, folding, hashing, steps, memory',
   'live-index': 'the live index beside a Map: rates, stalls, memory',
 };

@@ -131,13 +131,14 @@ test('redis-server: a client that shuts its side still gets its answers', async 
 
 /** Checkpoints that end when told to. */
 function manualCheckpoints() {
-  const runs: { resolve: (value: unknown) => void; reject: (error: unknown) => void }[] = [];
+  type Taken = Readonly<Record<string, string | number>>;
+  const runs: { resolve: (taken: Taken) => void; reject: (error: unknown) => void }[] = [];
   return {
     lastTakenAt: 1_700_000_000_999,
     get isTaking() {
       return runs.length > 0;
     },
-    take: () => new Promise((resolve, reject) => runs.push({ resolve, reject })),
+    take: () => new Promise<Taken>((resolve, reject) => runs.push({ resolve, reject })),
     runs,
   };
 }
@@ -160,7 +161,7 @@ test('redis-server: SAVE is answered in its place once it is durable, and others
     '$1\r\n1\r\n:1700000000\r\n-ERR Background save already in progress\r\n' +
       '+Background saving scheduled\r\n-ERR syntax error\r\n',
   );
-  checkpoints.runs[0]!.resolve(null);
+  checkpoints.runs[0]!.resolve({});
   await turn();
   strictEqual(saver.receive().toString(), '+OK\r\n$1\r\n1\r\n', 'and then the next SAVE');
   saver.shut();
@@ -169,6 +170,16 @@ test('redis-server: SAVE is answered in its place once it is durable, and others
   await turn();
   strictEqual(saver.receive().toString(), '-MISCONF TIDEMARK_DISK_FULL: no space\r\n+PONG\r\n');
   ok(saver.isClosed);
+
+  other.send(frames('TIDEMARK CHECKPOINT', 'TIDEMARK NOSUCH', 'PING'));
+  await turn();
+  checkpoints.runs.at(-1)!.resolve({ index: 7, root: 'ab', pauseMs: 0.5 });
+  await turn();
+  strictEqual(
+    other.receive().toString(),
+    '*6\r\n$5\r\nindex\r\n:7\r\n$4\r\nroot\r\n$2\r\nab\r\n$7\r\npauseMs\r\n$3\r\n0.5\r\n' +
+      "-ERR unknown subcommand 'NOSUCH'. Try TIDEMARK HELP.\r\n+PONG\r\n",
+  );
 });
 
 test('redis-server: a client that leaves during SAVE, and a server without checkpoints', async () => {
@@ -180,7 +191,7 @@ test('redis-server: a client that leaves during SAVE, and a server without check
   peer.close();
   await turn();
   deepStrictEqual([...server.sessions], []);
-  checkpoints.runs[0]!.resolve(null);
+  checkpoints.runs[0]!.resolve({});
   await turn();
 
   const without = (await serve()).connect();

@@ -20,7 +20,7 @@ export const REDIS_VERSION = '7.0.15';
 
 export interface ConnectionCommand extends CommandEntry {
   readonly kind: 'connection';
-  /** Answers by a promise; the client's next request waits until it has. */
+  /** May answer by a promise; the client's next request waits until it has. */
   readonly isSlow: boolean;
   run(session: Session, request: Request): ReplyValue | Promise<ReplyValue>;
 }
@@ -58,8 +58,11 @@ export interface ServedCheckpoints {
   readonly isTaking: boolean;
   /** When the newest was taken, or the node started when there is none: milliseconds since 1970. */
   readonly lastTakenAt: number;
-  /** Takes one of everything answered so far; resolves when it is durable. Requests share a run. */
-  take(): Promise<unknown>;
+  /**
+   * Takes one of everything answered so far; resolves when it is durable, with what there is to tell of it.
+   * Requests share a run.
+   */
+  take(): Promise<Readonly<Record<string, string | number>>>;
 }
 
 export interface ListedCommand extends CommandEntry {
@@ -69,10 +72,10 @@ export interface ListedCommand extends CommandEntry {
 /** Longest name or library of a client, in bytes: each client keeps three, and CLIENT LIST shows all. */
 export const CLIENT_WORD_BYTES_MAX = 256;
 
-interface Subcommand {
+interface Subcommand<Reply = ReplyValue> {
   readonly name: string;
   readonly arity: number;
-  run(session: Session, request: Request): ReplyValue;
+  run(session: Session, request: Request): Reply;
 }
 
 const NO_KEYS: KeyPositions = { first: 0, last: 0, step: 0 };
@@ -106,6 +109,11 @@ const COMMAND_SUBCOMMANDS: readonly Subcommand[] = [
   { name: 'list', arity: 2, run: ({ server }) => commandList(server.commands) },
 ];
 
+/** What Redis does not have. */
+const TIDEMARK_SUBCOMMANDS: readonly Subcommand<Promise<ReplyValue>>[] = [
+  { name: 'checkpoint', arity: 2, run: takeCheckpoint },
+];
+
 const CONFIG_SUBCOMMANDS: readonly Subcommand[] = [{ name: 'get', arity: -3, run: configGet }];
 
 export const CONNECTION_COMMANDS: readonly ConnectionCommand[] = [
@@ -134,28 +142,32 @@ export const CONNECTION_COMMANDS: readonly ConnectionCommand[] = [
   command('ping', -1, 'Answer', ping),
   command('quit', -1, 'Close the connection', quit),
   command('reset', 1, 'Make the connection as new', reset),
-  {
-    kind: 'connection',
-    name: 'save',
-    arity: 1,
-    keys: NO_KEYS,
-    summary: 'Take a checkpoint',
-    isSlow: true,
-    run: save,
-  },
+  slowCommand('save', 1, 'Take a checkpoint', save),
   command('select', 2, 'Choose the database, of which there is one', select),
+  slowCommand('tidemark', -2, 'What Tidemark does and Redis does not', (session, request) =>
+    runSubcommand('tidemark', TIDEMARK_SUBCOMMANDS, session, request),
+  ),
 ];
 
 function command(name: string, arity: number, summary: string, run: Subcommand['run']): ConnectionCommand {
   return { kind: 'connection', name, arity, keys: NO_KEYS, summary, isSlow: false, run };
 }
 
-function runSubcommand(
+function slowCommand(
+  name: string,
+  arity: number,
+  summary: string,
+  run: ConnectionCommand['run'],
+): ConnectionCommand {
+  return { kind: 'connection', name, arity, keys: NO_KEYS, summary, isSlow: true, run };
+}
+
+function runSubcommand<Reply>(
   container: string,
-  subcommands: readonly Subcommand[],
+  subcommands: readonly Subcommand<Reply>[],
   session: Session,
   request: Request,
-): ReplyValue {
+): Reply {
   const found = subcommands.find(({ name }) => request.isWord(1, name));
   if (found === undefined) throw unknownSubcommand(container, request);
   const named = { ...found, name: `${container}|${found.name}`, keys: NO_KEYS, summary: '' };
@@ -247,6 +259,17 @@ function select(_: Session, request: Request): ReplyValue {
 async function save({ server }: Session): Promise<ReplyValue> {
   await checkpointsOf(server).take();
   return OK;
+}
+
+/** TIDEMARK CHECKPOINT: as SAVE, and tells what was taken. */
+async function takeCheckpoint({ server }: Session): Promise<ReplyValue> {
+  const taken = await checkpointsOf(server).take();
+  return new Map<ReplyValue, ReplyValue>(
+    Object.entries(taken).map(([name, value]) => [
+      bulk(name),
+      Number.isSafeInteger(value) ? Number(value) : bulk(String(value)),
+    ]),
+  );
 }
 
 function backgroundSave({ server }: Session, request: Request): ReplyValue {

@@ -1,7 +1,7 @@
 /** The clients of a crash test: writers that know what they were promised, and a reader that remembers. */
 
+import { ErrorReply, type Reply, RespClient } from '../../src/cli/resp-client.ts';
 import type { SeededRandom } from '../../src/testing/seeded-random.ts';
-import { ErrorReply, type Reply, RespClient } from '../support/resp-client.ts';
 import { ClientModel, COUNTER_SUFFIX, type Command, numberOf, requestOf, Violation } from './model.ts';
 
 const SET_KEYS = 8;

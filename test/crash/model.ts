@@ -8,7 +8,7 @@
  */
 
 import { strictEqual } from 'node:assert';
-import type { Reply } from '../support/resp-client.ts';
+import type { Reply } from '../../src/cli/resp-client.ts';
 
 export type Command =
   | { readonly kind: 'set'; readonly key: string; readonly value: string }

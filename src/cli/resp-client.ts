@@ -4,6 +4,7 @@
  */
 
 import { connect, type Socket } from 'node:net';
+import { encodeRequest } from '../keyvalue/request.ts';
 
 export type Reply = string | number | null | ErrorReply | readonly Reply[];
 
@@ -42,7 +43,7 @@ export class RespClient {
 
   /** Writes requests, all in one piece. */
   send(requests: readonly (readonly string[])[]): void {
-    this.#socket.write(requests.map(encodeRequest).join(''));
+    this.#socket.write(Buffer.concat(requests.map((words) => encodeRequest(words))));
   }
 
   destroy(): void {
@@ -65,10 +66,11 @@ export class RespClient {
   }
 }
 
-/** Sends one request over a connection of its own. */
-export function askOnce(port: number, request: readonly string[]): Promise<Reply> {
+/** Sends one request over a connection of its own. Rejects when that ends without a reply. */
+export function askOnce(port: number, request: readonly string[], host = '127.0.0.1'): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const client = new RespClient({
+      host,
       port,
       onReply(reply) {
         resolve(reply);
@@ -78,10 +80,6 @@ export function askOnce(port: number, request: readonly string[]): Promise<Reply
     });
     client.send([request]);
   });
-}
-
-export function encodeRequest(words: readonly string[]): string {
-  return `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`;
 }
 
 /** The reply that starts at `at` and where it ends; null while it is not all there. */
