@@ -12,6 +12,7 @@ import { type Index, nextIndex, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { SET_KEYS_MAX } from '../state/change-set.ts';
 import { LiveState } from '../state/live-state.ts';
+import type { Snapshot } from '../state/snapshot.ts';
 import type { StateReader } from '../state/state.ts';
 import { FROZEN_SETS_MAX } from '../state/state-tree.ts';
 import { forEachCommand } from './entry.ts';
@@ -50,12 +51,21 @@ export interface StateRoot {
   readonly root: string;
 }
 
+/** A snapshot with a root. */
+export interface EngineSnapshot {
+  readonly snapshot: Snapshot;
+  /** Index and time of the last entry that had been applied. */
+  readonly index: Index;
+  readonly time: number;
+}
+
 export class Engine {
   readonly #machine: Machine;
   readonly #state: LiveState;
   readonly #folding: Folding;
   #onCaughtUp: () => void = () => undefined;
   #appliedIndex: Index = toIndex(0);
+  #appliedTime = 0;
   #commandsApplied = 0;
 
   constructor({ machine, hashSeed, salt, clock, onFatal }: EngineConfig) {
@@ -106,9 +116,32 @@ export class Engine {
 
   /** The root of the state as it is now; computed while entries go on being applied. */
   async root(): Promise<StateRoot> {
-    const index = this.#appliedIndex;
-    const root = await this.#folding.root();
+    const { snapshot, index } = await this.snapshot();
+    const { root } = snapshot;
+    assert(root !== null, 'a snapshot of the engine has a root');
+    snapshot.release();
     return { index, root: bufferOf(root).toString('hex') };
+  }
+
+  /**
+   * Holds the state as it is now; resolves when its root is computed, while entries go on being applied. The
+   * caller releases the snapshot.
+   */
+  async snapshot(): Promise<EngineSnapshot> {
+    const snapshot = this.#state.snapshot();
+    const position = { index: this.#appliedIndex, time: this.#appliedTime };
+    try {
+      await this.#folding.hash(snapshot);
+    } catch (error) {
+      snapshot.release();
+      throw error;
+    }
+    return { snapshot, ...position };
+  }
+
+  /** Whether entries came lately: then work in the background takes breaks. */
+  get isBusy(): boolean {
+    return this.#folding.isBusy;
   }
 
   /** Gives up what it does beside applying entries. */
@@ -145,6 +178,7 @@ export class Engine {
       outcomes?.settled(at, result);
     });
     this.#appliedIndex = index;
+    this.#appliedTime = time;
     this.#folding.entryApplied();
   }
 }

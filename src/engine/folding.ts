@@ -31,7 +31,7 @@ const SETS_DUE = FROZEN_SETS_MAX / 2;
 
 interface RootWaiter {
   readonly snapshot: Snapshot;
-  readonly resolve: (root: Uint8Array) => void;
+  readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -51,10 +51,17 @@ export class Folding {
   #hasEntries = false;
   #isBehind = false;
   #isStopped = false;
+  /** By the monotonic clock. */
+  #lastEntryAt = Number.NEGATIVE_INFINITY;
   #rootWaiters: RootWaiter[] = [];
 
   constructor(config: FoldingConfig) {
     this.#config = config;
+  }
+
+  /** Whether entries came lately: then work in the background takes breaks. */
+  get isBusy(): boolean {
+    return this.#config.clock.monotonic() - this.#lastEntryAt < IDLE_MS;
   }
 
   /** Whether writers should wait. */
@@ -65,6 +72,7 @@ export class Folding {
   /** An entry was applied. */
   entryApplied(): void {
     this.#hasEntries = true;
+    this.#lastEntryAt = this.#config.clock.monotonic();
     this.#isBehind ||= this.#config.state.isBacklogFull;
     if (this.#isBehind) this.#runSoon();
     else if (this.#timer === null && !this.#isSoon) this.#schedule();
@@ -76,10 +84,9 @@ export class Folding {
     while (state.isBacklogFull) state.foldSlice(URGENT_SLICE_MS, clock);
   }
 
-  /** The root of the state as it is now. */
-  root(): Promise<Uint8Array> {
+  /** Has the root of a snapshot computed; resolves when it is there. The snapshot stays the caller's. */
+  hash(snapshot: Snapshot): Promise<void> {
     if (this.#isStopped) return Promise.reject(stopped());
-    const snapshot = this.#config.state.snapshot();
     snapshot.requestRoot();
     return new Promise((resolve, reject) => {
       this.#rootWaiters.push({ snapshot, resolve, reject });
@@ -150,10 +157,8 @@ export class Folding {
 
   #answerRoots(): void {
     this.#rootWaiters = this.#rootWaiters.filter(({ snapshot, resolve }) => {
-      const { root } = snapshot;
-      if (root === null) return true;
-      snapshot.release();
-      resolve(root);
+      if (snapshot.root === null) return true;
+      resolve();
       return false;
     });
   }
