@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { systemChance } from '../src/base/chance.ts';
-import { type Index, toTerm } from '../src/base/positions.ts';
+import { type Index, toIndex, toTerm } from '../src/base/positions.ts';
 import { systemClock } from '../src/base/time.ts';
 import { table } from '../src/cli/output.ts';
 import { Log } from '../src/log/log.ts';
@@ -138,6 +138,7 @@ async function openLog(
       },
     },
     options: { segmentBytes },
+    replayAfter: toIndex(0),
     onReplay: () => undefined,
     onDurable: (index) => load?.onDurable(log, index),
     onRefused: (_afterIndex, error) => fail(error),

@@ -19,6 +19,7 @@ import { makeSegment, removeIfThere, removeSegment, type Segment, sparseIndexPat
 import { type LogRecord, positionAfter, type ReaderPosition, segmentStart } from './segment-reader.ts';
 import type { Spare, Spares } from './spares.ts';
 import { SparseIndex } from './sparse-index.ts';
+import { readPoints, writePoints } from './sparse-index-file.ts';
 import type { LogPromise, SealedSegment } from './survey.ts';
 
 /** The part of the status that the log keeps true. */
@@ -63,7 +64,9 @@ export class LogFiles {
   #end: ReaderPosition;
   #points = new SparseIndex();
   #firstIndex: Index;
-  /** Work that follows a rotation, one segment after the other. */
+  /** Compacted segments whose files are still there, oldest first. */
+  #gone: Segment[] = [];
+  /** Work on files that nobody reads or writes for the log, one after the other; never rejects. */
   #tidying: Promise<void> = Promise.resolve();
 
   constructor(config: LogFilesConfig, recovered: RecoveredLog) {
@@ -116,9 +119,16 @@ export class LogFiles {
     const points = this.#points;
     // A tail with nothing in it is replaced, not followed.
     const isReplaced = takesPlaceOf(this.#tail.header, this.#end);
-    await this.#begin(spare, this.#tail, this.#end, isReplaced ? this.#sealed : [...this.#sealed, sealed]);
-    if (isReplaced) return;
-    this.#tidying = this.#tidying.then(() => this.#tidy(sealed, points));
+    const listed = (): SealedSegment[] => (isReplaced ? this.#sealed : [...this.#sealed, sealed]);
+    await this.#begin(spare, this.#tail, this.#end, listed);
+    if (!isReplaced) void this.#afterTidying(() => this.#tidy(sealed, points));
+  }
+
+  /** Runs `work` when what came before it has ended, well or not. */
+  #afterTidying(work: () => Promise<void>): Promise<void> {
+    const run = this.#tidying.then(work);
+    this.#tidying = run.catch(() => undefined); // Whoever asked for the work has its error.
+    return run;
   }
 
   /**
@@ -129,26 +139,36 @@ export class LogFiles {
     try {
       if (!this.#sealed.includes(sealed)) return;
       await trim(this.#config.fs, sealed.path, sealed.end);
-      await this.#writePoints(sealed, points);
+      await writePoints(this.#config.fs, sealed, points);
     } catch (error) {
       if (!isTidemarkError(error)) this.#config.onFailure(error);
     }
   }
 
   /**
-   * Forgets entries up to `index`: 1. the status says so; 2. segments that hold nothing else are removed,
-   * oldest first, so that a crash leaves a log without a gap (checklist A4).
+   * Forgets entries up to `index`: 1. the status says so (the commit point); 2. segments that hold nothing
+   * else are removed, oldest first, so that a crash leaves a log without a gap (checklist A4).
    */
   async compactTo(index: Index): Promise<void> {
-    if (index < this.#firstIndex) return;
-    await this.#tidying;
-    await this.#config.status.persistFirstIndex(nextIndex(index));
-    this.#firstIndex = nextIndex(index);
-    const successors = [...this.#sealed.slice(1), this.#tail];
-    const gone = this.#sealed.filter((_segment, at) => successors[at]!.header.firstIndex <= nextIndex(index));
-    this.#sealed = this.#sealed.slice(gone.length);
-    for (const segment of gone) await removeSegment(this.#config.fs, segment.path);
-    if (gone.length > 0) await this.#config.fs.syncDirectory(this.#config.dir);
+    if (index >= this.#firstIndex) {
+      await this.#config.status.persistFirstIndex(nextIndex(index));
+      this.#firstIndex = nextIndex(index);
+      const successors = [...this.#sealed.slice(1), this.#tail];
+      const kept = successors.findIndex(({ header }) => header.firstIndex > nextIndex(index));
+      this.#gone.push(...this.#sealed.splice(0, kept === -1 ? this.#sealed.length : kept));
+    }
+    if (this.#gone.length > 0) await this.#afterTidying(() => this.#removeGone());
+  }
+
+  /** What cannot be removed for want of descriptors is removed by the next compaction, or the next start. */
+  async #removeGone(): Promise<void> {
+    await ifThereIsRoom(async () => {
+      for (let oldest = this.#gone[0]; oldest !== undefined; oldest = this.#gone[0]) {
+        await removeSegment(this.#config.fs, oldest.path);
+        this.#gone.shift();
+      }
+      await this.#config.fs.syncDirectory(this.#config.dir);
+    });
   }
 
   /**
@@ -156,7 +176,7 @@ export class LogFiles {
    * changed when it fails. Null when nothing stands behind it.
    */
   async prepareTruncation(index: Index): Promise<Truncation | null> {
-    if (index === this.#end.previousIndex) return null;
+    if (index >= this.#end.previousIndex) return null;
     await this.#tidying;
     const all: Segment[] = [...this.#sealed, this.#tail];
     const at = all.findLastIndex((segment) => segment.header.firstIndex <= nextIndex(index));
@@ -175,7 +195,7 @@ export class LogFiles {
     const isReplaced = takesPlaceOf(target.header, position);
     const before = this.#sealed.slice(0, at);
     const sealed = isReplaced ? before : [...before, { ...target, end: position.offset }];
-    await this.#begin(spare, target, position, sealed);
+    await this.#begin(spare, target, position, () => sealed);
     const gone = all.slice(at + 1).filter((segment) => segment.path !== this.#tail.path);
     // What cannot be removed for want of descriptors is void all the same; the next start removes it.
     await ifThereIsRoom(async () => {
@@ -196,7 +216,7 @@ export class LogFiles {
       const next = segments[at + 1]?.header ?? null;
       if (next !== null && next.firstIndex <= first) continue;
       if (segment.header.firstIndex > last) return;
-      const points = next === null ? tailPoints : await this.#readPoints(segment);
+      const points = next === null ? tailPoints : await readPoints(this.#config.fs, segment);
       const start = points?.before(first) ?? segmentStart(segment.header);
       try {
         for await (const record of readRecords(this.#config.fs, segment, next, start)) {
@@ -228,12 +248,13 @@ export class LogFiles {
   /**
    * Makes the segment that follows `position` of `old` the tail, and tells the status before it is used. The
    * list of segments changes at one stroke: a reader sees it before or after.
+   * @param sealed The list of sealed segments then. A compaction may have made it shorter meanwhile.
    */
   async #begin(
     spare: Spare,
     old: Segment,
     position: ReaderPosition,
-    sealed: readonly SealedSegment[],
+    sealed: () => readonly SealedSegment[],
   ): Promise<void> {
     const { chance, status } = this.#config;
     const sequence = this.#tail.header.sequence + 1;
@@ -248,7 +269,7 @@ export class LogFiles {
       await file.close();
       throw error;
     }
-    this.#sealed = [...sealed];
+    this.#sealed = [...sealed()];
     this.#tail = segment;
     this.#file = file;
     this.#size = size;
@@ -268,40 +289,7 @@ export class LogFiles {
     }
     throw unreachableEntry(segment, index);
   }
-
-  async #writePoints(segment: Segment, points: SparseIndex): Promise<void> {
-    await removeIfThere(this.#config.fs, sparseIndexPath(segment.path));
-    const file = await this.#config.fs.open(sparseIndexPath(segment.path), 'create');
-    try {
-      await file.write(points.encode(segment.header.id), 0);
-    } finally {
-      await file.close();
-    }
-  }
-
-  /** The sparse index of a sealed segment, or null: then reading starts at the segment's first record. */
-  async #readPoints(segment: Segment): Promise<SparseIndex | null> {
-    const { fs } = this.#config;
-    try {
-      const stat = await fs.stat(sparseIndexPath(segment.path));
-      if (stat === null || stat.bytes > POINTS_BYTES_MAX) return null;
-      const file = await fs.open(sparseIndexPath(segment.path), 'read');
-      try {
-        const bytes = new Uint8Array(stat.bytes);
-        const read = await file.read(bytes, 0);
-        return SparseIndex.decode(bytes.subarray(0, read), segment.header.id);
-      } finally {
-        await file.close();
-      }
-    } catch (error) {
-      if (isTidemarkError(error)) return null;
-      throw error;
-    }
-  }
 }
-
-/** A segment of 1 GiB has 8,192 points of 40 bytes; what is larger is not ours. */
-const POINTS_BYTES_MAX = 1024 * 1024;
 
 function unreachableEntry(segment: Segment, index: Index): Error {
   return new InvariantViolation(`entry ${index} is in ${segment.path}, which verified to its end`);

@@ -42,8 +42,15 @@ export interface LogConfig {
   readonly chance: Chance;
   readonly options: Required<LogOptions>;
   /**
-   * An entry of the log, verified. Called by `open` for each, oldest first, before anything on the disk is
-   * changed; what it throws ends the opening. The body is valid during the call.
+   * The state up to here is known, from a checkpoint; 0 when there is none. The log must reach back to the
+   * entry after it; it is not read before. A log that ends before it has lost durable entries. When an older
+   * checkpoint takes the place of a damaged one, `status.promise.commitIndex` must be at least the index of
+   * the newest, or their loss goes unnoticed.
+   */
+  readonly replayAfter: Index;
+  /**
+   * An entry after `replayAfter`, verified. Called by `open` for each, oldest first, before anything on the
+   * disk is changed; what it throws ends the opening. The body is valid during the call.
    * @param lastIndex Index of the last entry that will come.
    */
   readonly onReplay: (entry: LogRecord, lastIndex: Index) => void;
@@ -85,7 +92,10 @@ export class Log {
   #run: Promise<void> | null = null;
   #poison: TidemarkError | null = null;
   #isClosing = false;
-  #truncating: Promise<void> | null = null;
+  /** Truncations and compactions, one after the other; never rejects. */
+  #changes: Promise<void> = Promise.resolve();
+  /** Truncations asked for and not yet over. */
+  #truncations = 0;
   /** Whether the last batch on disk is proven by something after it. */
   #isProven = true;
   #idle: Timer | null = null;
@@ -113,9 +123,10 @@ export class Log {
     const persistSequence = (sequence: number): Promise<void> => status.persistSequence(sequence);
     const { promise } = status;
     const makePromiseDurable = (): Promise<void> => status.makeDurable();
-    const { onReplay } = config;
+    const { onReplay, replayAfter } = config;
     const doors = { fs, chance, clock, spares };
-    const input = { ...doors, dataDir, identity, promise, makePromiseDurable, persistSequence, onReplay };
+    const where = { dataDir, identity, promise, replayAfter };
+    const input = { ...doors, ...where, makePromiseDurable, persistSequence, onReplay };
     try {
       const recovered = await recoverLog(input);
       const place = { fs, dir, chance, clock, spares, status, onFailure };
@@ -164,7 +175,7 @@ export class Log {
    */
   append(term: Term, time: number, body: Uint8Array): Index {
     assert(!this.#isClosing, 'nothing is appended to a log that closes');
-    assert(this.#truncating === null, 'nothing is appended while the log is being truncated');
+    assert(this.#truncations === 0, 'nothing is appended while the log is being truncated');
     assert(body.length <= BODY_BYTES_MAX, `a body has at most ${BODY_BYTES_MAX} bytes, got ${body.length}`);
     assert(term >= this.#last.term, `term ${term} follows term ${this.#last.term}`);
     assert(time >= this.#last.time, `time ${time} follows time ${this.#last.time}`);
@@ -199,29 +210,43 @@ export class Log {
     return this.#files.read(first, last, this.durableIndex);
   }
 
-  /** Drops entries up to `index`, oldest first, by whole segments. The status forgets them first. */
-  async compactTo(index: Index): Promise<void> {
-    assert(index <= this.durableIndex, `only durable entries are compacted, not ${index}`);
-    await this.#files.compactTo(index);
+  /**
+   * Drops entries up to `index`, oldest first, by whole segments. The status forgets them first; a segment
+   * that cannot be removed for want of descriptors goes with the next compaction. Waits for the truncations
+   * and compactions asked for before.
+   */
+  compactTo(index: Index): Promise<void> {
+    return this.#afterChanges(async () => {
+      assert(index <= this.durableIndex, `only durable entries are compacted, not ${index}`);
+      await this.#files.compactTo(index);
+    });
   }
 
   /**
-   * Drops entries after `index`; when it resolves they are durably gone. Waits for the batch in flight;
-   * nothing is appended until it has resolved. Rejects with TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES when
-   * there is no room for the segment that begins there: then nothing has changed, and it may be repeated.
+   * Drops entries after `index`; when it resolves they are durably gone. Waits for the batch in flight, and
+   * for the truncations and compactions asked for before; nothing is appended until it has resolved. Rejects
+   * with TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES when there is no room for the segment that begins there:
+   * then nothing has changed, and it may be repeated.
    */
   truncateAfter(index: Index): Promise<void> {
-    assert(this.#truncating === null, 'one truncation at a time');
     assert(index <= this.#last.index && index >= this.firstIndex - 1, `cannot truncate after ${index}`);
-    this.#truncating = this.#truncateAfter(index).finally(() => {
-      this.#truncating = null;
+    this.#truncations++;
+    return this.#afterChanges(() => this.#truncateAfter(index)).finally(() => {
+      this.#truncations--;
     });
-    return this.#truncating;
+  }
+
+  /** Runs `change` when those before it have ended, well or not: each has its own caller. */
+  #afterChanges(change: () => Promise<void>): Promise<void> {
+    const run = this.#changes.then(change);
+    this.#changes = run.catch(() => undefined);
+    return run;
   }
 
   async #truncateAfter(index: Index): Promise<void> {
     await this.#settle();
     if (this.#poison !== null) throw this.#poison;
+    assert(index >= this.firstIndex - 1, `entry ${index} was compacted away before it could be truncated`);
     this.#idle?.cancel();
     const truncation = await this.#guard(this.#files.prepareTruncation(index), 'nothing has changed');
     if (truncation === null) return;
@@ -235,7 +260,7 @@ export class Log {
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#idle?.cancel();
-    await this.#truncating?.catch(() => undefined); // Its caller has the error.
+    await this.#changes;
     await this.#settle();
     this.#mark();
     await this.#settle();

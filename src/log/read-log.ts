@@ -5,7 +5,7 @@
  */
 
 import { isTidemarkError } from '../base/errors.ts';
-import type { Index } from '../base/positions.ts';
+import { type Index, toIndex } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { follows } from './read-records.ts';
 import { promisedIndex } from './recover.ts';
@@ -14,7 +14,7 @@ import type { Segment } from './segment-file.ts';
 import { type LogRecord, type ReadStep, SegmentReader } from './segment-reader.ts';
 import type { Status } from './status-content.ts';
 import { type SealedSegment, surveyLog } from './survey.ts';
-import { examineTail, type Tail } from './tail.ts';
+import { examineTail, lastIndexOf, type Tail } from './tail.ts';
 
 /** Something that is wrong with the log, or that recovery will discard. */
 export interface LogFinding {
@@ -94,6 +94,25 @@ export async function readLog(
   }
 }
 
+/** The entries that a log holds. */
+export interface LogRange {
+  /** The status promises entries from here on: a checkpoint at `firstIndex` - 1 or later can be used. */
+  readonly firstIndex: Index;
+  /** Last entry that verifies; `firstIndex` - 1 when there is none. */
+  readonly lastIndex: Index;
+}
+
+/**
+ * Which entries the log holds, for choosing a checkpoint before the log is opened. Reads the headers and the
+ * tail; what stands between is not verified.
+ * @throws TidemarkError as the opening would: see `surveyLog` and `examineTail`.
+ */
+export async function readLogRange(fs: FileSystem, dataDir: string, status: Status): Promise<LogRange> {
+  const survey = await surveyLog(fs, `${dataDir}/log`, status, status);
+  const tail = await examineMovingTail(fs, survey.tail);
+  return { firstIndex: status.firstIndex, lastIndex: lastIndexOf(tail) };
+}
+
 /** Passes an error on as a finding; returns the offset it names. */
 function tellDamage(error: unknown, file: string, visitor: LogVisitor): number | null {
   const isRead = isTidemarkError(error, 'TIDEMARK_LOG_DAMAGED') || isTidemarkError(error, 'TIDEMARK_IO');
@@ -159,7 +178,7 @@ async function examineMovingTail(fs: FileSystem, segment: Segment): Promise<Tail
   let damagedAt: unknown;
   for (;;) {
     try {
-      return await examineTail(fs, segment);
+      return await examineTail(fs, segment, toIndex(0));
     } catch (error) {
       const offset = isTidemarkError(error) ? error.facts['offset'] : undefined;
       if (offset === undefined || offset === damagedAt) throw error;

@@ -3,12 +3,13 @@
  * so is the joint between two segments: what a segment ends with is what its successor says it follows.
  */
 
-import type { Index } from '../base/positions.ts';
+import { type Index, nextIndex, previousIndex } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { damagedLog } from './damage.ts';
 import type { SegmentHeader } from './segment.ts';
 import type { Segment } from './segment-file.ts';
 import { type LogRecord, type ReaderPosition, SegmentReader, segmentStart } from './segment-reader.ts';
+import { startBefore } from './sparse-index-file.ts';
 import type { SealedSegment, Survey } from './survey.ts';
 import type { Tail } from './tail.ts';
 
@@ -45,24 +46,29 @@ export async function* readRecords(
 }
 
 /**
- * Hands out every entry of a surveyed log, oldest first, from `firstIndex` on; marks are left out.
+ * Hands out every entry of a surveyed log after `replayAfter`, oldest first; marks are left out. Segments
+ * that end at or before it are not read; in the one that goes beyond it, reading starts as near as can be
+ * proven.
  * @throws TidemarkError TIDEMARK_LOG_DAMAGED.
  */
 export async function replayEntries(
   fs: FileSystem,
   survey: Survey,
   tail: Tail,
-  firstIndex: Index,
+  replayAfter: Index,
   visit: (entry: LogRecord) => void,
 ): Promise<void> {
   const offer = (record: LogRecord): void => {
-    if (record.type !== 'mark' && record.index >= firstIndex) visit(record);
+    if (record.type !== 'mark' && record.index > replayAfter) visit(record);
   };
-  const segments = [...survey.sealed, { ...survey.tail, end: tail.proven.offset }];
-  for (const [at, segment] of segments.entries()) {
-    const next = segments[at + 1]?.header ?? null;
-    for await (const record of readRecords(fs, segment, next)) offer(record);
+  for (const [at, segment] of survey.sealed.entries()) {
+    const next = survey.sealed[at + 1]?.header ?? survey.tail.header;
+    if (previousIndex(next.firstIndex) <= replayAfter) continue;
+    const start = await startBefore(fs, segment, nextIndex(replayAfter));
+    for await (const record of readRecords(fs, segment, next, start)) offer(record);
   }
+  const proven = { ...survey.tail, end: tail.proven.offset };
+  for await (const record of readRecords(fs, proven, null, tail.start)) offer(record);
   for (const record of tail.suffix) offer(record);
 }
 

@@ -2,10 +2,13 @@
  * Recovery of the log after any end of the process, clean or not (docs/format.md §2.5).
  *
  * Steps; nothing is changed before step 5:
- *  1. Survey: find the segments that are the log (survey.ts).
+ *  1. Survey: find the segments that are the log (survey.ts). It must reach back to the entry after the
+ *     checkpoint that the state is taken from.
  *  2. Examine the tail: proven part, suffix, torn write; damage stops here (tail.ts).
- *  3. Hold the end against what the status knows of: an end before that is damage (checklist E6, B8).
- *  4. Read every entry and hand it out, so that damage anywhere stops here (C1; read-records.ts).
+ *  3. Hold the end against what the status and the checkpoint know of: an end before that is damage
+ *     (checklist E6, B8).
+ *  4. Read every entry after the checkpoint and hand it out, so that damage there stops here (C1;
+ *     read-records.ts). What stands before is not read: the checkpoint holds what it did.
  *  5. Make status and names found durable; quarantine unreadable files, remove leftovers.
  *  6. When anything stands after the proven part: make a new segment that follows the proven part and holds
  *     the suffix. The rename of that file is the commit point (B5, B7).
@@ -30,7 +33,7 @@ import { makeSegment, removeSegment, type Segment } from './segment-file.ts';
 import { type LogRecord, type ReaderPosition, segmentStart } from './segment-reader.ts';
 import type { Spares } from './spares.ts';
 import { type LogPromise, type SealedSegment, type Survey, surveyLog } from './survey.ts';
-import { examineTail, type Tail } from './tail.ts';
+import { examineTail, lastIndexOf, type Tail } from './tail.ts';
 
 export interface RecoverInput {
   readonly fs: FileSystem;
@@ -38,6 +41,8 @@ export interface RecoverInput {
   readonly dataDir: string;
   readonly identity: Identity;
   readonly promise: LogPromise & { readonly commitIndex: Index };
+  /** See `LogConfig.replayAfter`. */
+  readonly replayAfter: Index;
   readonly spares: Spares;
   readonly chance: Chance;
   readonly clock: Clock;
@@ -45,7 +50,7 @@ export interface RecoverInput {
   readonly makePromiseDurable: () => Promise<void>;
   /** Makes the sequence of the newest segment durable in the status. */
   readonly persistSequence: (sequence: number) => Promise<void>;
-  /** Given every entry; see `LogConfig.onReplay`. */
+  /** Given every entry after `replayAfter`; see `LogConfig.onReplay`. */
   readonly onReplay: (entry: LogRecord, lastIndex: Index) => void;
 }
 
@@ -75,14 +80,15 @@ export interface RecoveredLog {
 
 export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   const dir = `${input.dataDir}/log`;
-  const survey = await surveyLog(input.fs, dir, input.identity, input.promise);
-  const tail = await examineTail(input.fs, survey.tail);
-  const lastIndex = tail.suffix.at(-1)?.index ?? tail.proven.previousIndex;
-  const { firstIndex } = input.promise;
-  const known = promisedIndex(input.promise);
+  const { promise, replayAfter } = input;
+  if (promise.firstIndex > nextIndex(replayAfter)) throw beginsTooLate(dir, promise.firstIndex, replayAfter);
+  const survey = await surveyLog(input.fs, dir, input.identity, promise);
+  const tail = await examineTail(input.fs, survey.tail, replayAfter);
+  const lastIndex = lastIndexOf(tail);
+  const known = laterOf(promisedIndex(promise), replayAfter);
   if (lastIndex < known) throw endsTooEarly(survey.tail.path, lastIndex, known);
 
-  await replayEntries(input.fs, survey, tail, firstIndex, (entry) => input.onReplay(entry, lastIndex));
+  await replayEntries(input.fs, survey, tail, replayAfter, (entry) => input.onReplay(entry, lastIndex));
 
   await input.makePromiseDurable();
   // A process that was killed may have left names in the cache only, even that of the tail. They must be
@@ -269,14 +275,28 @@ async function keepTornBytes(input: RecoverInput, old: Segment, tail: Tail): Pro
 
 /** The last entry that the status knows of: one that was committed, or compacted away. */
 export function promisedIndex(promise: RecoverInput['promise']): Index {
-  const compacted = previousIndex(promise.firstIndex);
-  return promise.commitIndex > compacted ? promise.commitIndex : compacted;
+  return laterOf(promise.commitIndex, previousIndex(promise.firstIndex));
+}
+
+function laterOf(one: Index, other: Index): Index {
+  return one > other ? one : other;
+}
+
+function beginsTooLate(dir: string, firstIndex: Index, replayAfter: Index): Error {
+  const firstLost = nextIndex(replayAfter);
+  const lastLost = previousIndex(firstIndex);
+  const range = firstLost === lastLost ? `entry ${firstLost} is` : `entries ${firstLost} to ${lastLost} are`;
+  return damagedLog(
+    `${range} missing: the state is known up to entry ${replayAfter}, and the log in ${dir} begins with ` +
+      `entry ${firstIndex}`,
+    { file: dir, firstLost, lastLost, firstIndex },
+  );
 }
 
 function endsTooEarly(path: string, lastIndex: Index, known: Index): Error {
   return damagedLog(
-    `the log ends at entry ${lastIndex} in ${path}, but the status knows of entry ${known}: entries ` +
-      `${lastIndex + 1} to ${known} are missing`,
+    `the log ends at entry ${lastIndex} in ${path}, but the status or a checkpoint knows of entry ` +
+      `${known}: entries ${lastIndex + 1} to ${known} are missing`,
     { file: path, firstLost: lastIndex + 1, lastLost: known },
   );
 }

@@ -76,10 +76,13 @@ export async function readSegmentHeader(file: File): Promise<DecodedSegmentHeade
   return decodeSegmentHeader(block.subarray(0, read));
 }
 
-/** Removes a segment and its sparse index. Durable after the directory is synced. */
+/**
+ * Removes a segment, its sparse index first: nobody looks for one whose segment is gone. May be repeated.
+ * Durable after the directory is synced.
+ */
 export async function removeSegment(fs: FileSystem, path: string): Promise<void> {
-  await fs.remove(path);
   await removeIfThere(fs, sparseIndexPath(path));
+  await removeIfThere(fs, path);
 }
 
 export async function removeIfThere(fs: FileSystem, path: string): Promise<void> {

@@ -33,7 +33,9 @@ const SEARCH_BYTES = 1024 * 1024;
 export interface Tail {
   /** The end of the proven part: what the next segment follows. */
   readonly proven: ReaderPosition;
-  /** Entries after it, oldest first, with bodies of their own. */
+  /** Where to start reading in order to meet every proven entry after a given one. */
+  readonly start: ReaderPosition;
+  /** Entries after the proven part, oldest first, with bodies of their own. */
   readonly suffix: readonly LogRecord[];
   /** Whether anything, even a mark or torn bytes, stands after the proven part. */
   readonly isDirty: boolean;
@@ -41,12 +43,14 @@ export interface Tail {
   readonly torn: { readonly offset: number; readonly end: number; readonly reason: string } | null;
 }
 
-export async function examineTail(fs: FileSystem, { header, path }: Segment): Promise<Tail> {
+/** @param after The entry that `Tail.start` is for. */
+export async function examineTail(fs: FileSystem, { header, path }: Segment, after: Index): Promise<Tail> {
   const file = await fs.open(path, 'read');
   try {
     const size = await file.size();
     const reader = new SegmentReader(file, header, size);
     let proven = segmentStart(header);
+    let start = proven;
     let unproven: { position: ReaderPosition; record: LogRecord }[] = [];
     for (;;) {
       const position = reader.position;
@@ -56,6 +60,7 @@ export async function examineTail(fs: FileSystem, { header, path }: Segment): Pr
         unproven.push({ position, record: step.record });
         const firstUnproven = unproven.findIndex((entry) => entry.record.offset >= provenTo);
         proven = firstUnproven === -1 ? reader.position : unproven[firstUnproven]!.position;
+        if (proven.previousIndex <= after) start = proven;
         unproven = firstUnproven === -1 ? [] : unproven.slice(firstUnproven);
         continue;
       }
@@ -66,6 +71,7 @@ export async function examineTail(fs: FileSystem, { header, path }: Segment): Pr
       const suffix = unproven.map((entry) => entry.record);
       return {
         proven,
+        start,
         suffix: suffix.filter((record) => record.type !== 'mark'),
         isDirty: suffix.length > 0 || beyond.nonZeroEnd > step.offset,
         torn:
@@ -75,6 +81,11 @@ export async function examineTail(fs: FileSystem, { header, path }: Segment): Pr
   } finally {
     await file.close();
   }
+}
+
+/** Index of the last entry of the log whose tail this is. */
+export function lastIndexOf({ proven, suffix }: Tail): Index {
+  return suffix.at(-1)?.index ?? proven.previousIndex;
 }
 
 interface Beyond {

@@ -3,6 +3,7 @@
 import { assert } from '../base/assert.ts';
 import { type Chance, systemChance } from '../base/chance.ts';
 import { invalidOption, requireKnownOptions } from '../base/options.ts';
+import { toIndex } from '../base/positions.ts';
 import { type Clock, systemClock } from '../base/time.ts';
 import { Engine } from '../engine/engine.ts';
 import { type CallableMachine, type Machine, requireMachineIdentity } from '../engine/machine.ts';
@@ -168,8 +169,6 @@ async function openParts(
     options: options.ordering.options,
     onFatal: wiring.fail,
   });
-  const { firstIndex } = status.current;
-  assert(firstIndex === 1, `without a checkpoint the log starts at entry 1, not ${firstIndex}`);
   const commits = new CommitRecorder(status, clock);
   const log = await Log.open({
     ...doors,
@@ -177,6 +176,7 @@ async function openParts(
     identity: status.current,
     status: logStatus(status),
     options: resolveLogOptions(options.log ?? {}),
+    replayAfter: toIndex(0),
     onReplay(entry, entriesTotal) {
       engine.replay(entry);
       options.onProgress?.({ entriesReplayed: entry.index, entriesTotal });

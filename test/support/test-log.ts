@@ -5,7 +5,7 @@
 
 import { deepStrictEqual, strictEqual } from 'node:assert';
 import type { TidemarkError } from '../../src/base/errors.ts';
-import { type Index, toIndex, toTerm } from '../../src/base/positions.ts';
+import { type Index, previousIndex, toIndex, toTerm } from '../../src/base/positions.ts';
 import { createLog, FIRST_SEQUENCE } from '../../src/log/create-log.ts';
 import { Log } from '../../src/log/log.ts';
 import type { LogStatus } from '../../src/log/log-files.ts';
@@ -60,6 +60,8 @@ export class TestLog {
   onDurable: (index: Index) => void = () => undefined;
   /** Called before the status changes; what it throws keeps it from changing. */
   beforeStatus: () => void = () => undefined;
+  /** What `open` replays after; null for all that the status promises. */
+  replayAfter: Index | null = null;
   /** What the last open replayed: bodies as text. */
   replayed: string[] = [];
   #log: Log | null = null;
@@ -102,6 +104,7 @@ export class TestLog {
       identity: IDENTITY,
       status: this.#status(),
       options: { segmentBytes: this.segmentBytes },
+      replayAfter: this.replayAfter ?? previousIndex(this.status.firstIndex),
       onReplay: (record) => this.replayed.push(textOf(record)),
       onDurable: (index) => {
         this.durable.push(index);
