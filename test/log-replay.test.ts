@@ -189,7 +189,7 @@ for (const [name, forge] of Object.entries(FORGED)) {
   });
 }
 
-test('log replay: damage after the index stops the log, damage of whole segments before it does not', async () => {
+test('log replay: damage after the index stops the log, in whole segments before it not', async () => {
   const { disk, status, segments, places, last } = await makeFixture('closed');
   let opened = 0;
   for (const { path, index, offset } of places.filter(({ isMark }) => !isMark)) {
@@ -231,7 +231,7 @@ test('log replay: a joint that does not fit stops the log only behind the index'
   ok(third!.header.firstIndex > boundary + 1);
 });
 
-test('log replay: a missing segment stops the log wherever replay starts, for older checkpoints need it', async () => {
+test('log replay: a missing segment stops the log wherever replay starts', async () => {
   const { disk, status, segments, last } = await makeFixture('closed');
   for (const { path } of segments) {
     const without = new Map([...disk].filter(([name]) => name !== path));
@@ -280,7 +280,7 @@ test('log replay: a torn write that a checkpoint knows of is damage', async () =
 });
 
 for (const end of ['closed', 'killed'] as const) {
-  test(`log replay: the range of a log that was ${end} is told before it is opened, changing nothing`, async () => {
+  test(`log replay: the range of a log that was ${end} is told before it is opened`, async () => {
     const { disk, status, last } = await makeFixture(end);
     const fs = await diskFrom(disk);
     deepStrictEqual(await readLogRange(fs, DATA_DIR, fullStatus(status)), { firstIndex: 1, lastIndex: last });
