@@ -8,7 +8,6 @@
  * the keys changed, at most 2.5 % after 0.1 %; folding at least 500,000 changes a second.
  */
 
-import { hashName } from '../src/base/merkle/read.ts';
 import { defaultShape, NODE_BYTES_MAX, SALT_BYTES, type TreeShape } from '../src/base/merkle/shape.ts';
 import { systemClock } from '../src/base/time.ts';
 import { table } from '../src/cli/output.ts';
@@ -93,11 +92,11 @@ interface Written {
   bytes: number;
 }
 
-/** What a store lacks of a snapshot; it has it then. */
-function store(snapshot: Snapshot, stored: Set<string>): Written {
+/** Stores what is not stored yet. */
+function store(snapshot: Snapshot): Written {
   const written: Written = { nodes: 0, bytes: 0 };
-  for (const { hash, bytes } of snapshot.namedNodes((known) => stored.has(hashName(known)))) {
-    stored.add(hashName(hash));
+  for (const { bytes, storedAt } of snapshot.unstored(() => true)) {
+    storedAt(1, 0);
     written.nodes++;
     written.bytes += bytes.length;
   }
@@ -108,11 +107,10 @@ function measureBytes(): void {
   const head = ['leaf', 'inner', 'nodes', 'MB', '0.1 %: bytes', 'nodes', '1 %: bytes', 'nodes', 'memory'];
   const rows = FAN_OUTS.map(({ leafBits, innerBits }) => {
     const state = load({ salt, leafBits, innerBits, nodeBytesMax: NODE_BYTES_MAX });
-    const stored = new Set<string>();
-    const full = storeOf(state, stored);
+    const full = storeOf(state);
     const shares = [0.001, 0.01].flatMap((share) => {
       for (let change = 0; change < KEYS * share; change++) write(state, random.below(KEYS));
-      const written = storeOf(state, stored);
+      const written = storeOf(state);
       return [percent(written.bytes / full.bytes), written.nodes];
     });
     const memory = state.allocatedBytes / state.liveBytes;
@@ -124,9 +122,9 @@ function measureBytes(): void {
   console.log(table([head, ...rows]));
 }
 
-function storeOf(state: LiveState, stored: Set<string>): Written {
+function storeOf(state: LiveState): Written {
   const snapshot = hashed(state);
-  const written = store(snapshot, stored);
+  const written = store(snapshot);
   snapshot.release();
   work(state);
   return written;

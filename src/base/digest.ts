@@ -2,7 +2,7 @@
  * SHA-256, the digest of everything that two places must agree on.
  *
  * Node returns a digest as a string several times faster than in a buffer of its own (4.3 M/s against 0.9 M/s
- * for 32 bytes, Node 20): hence the two functions that take the string apart.
+ * for 32 bytes, Node 20): hence the functions that take the string apart.
  */
 
 import { createHash, type Hash, hash } from 'node:crypto';
@@ -17,6 +17,13 @@ export function sha256(bytes: Uint8Array): Uint8Array {
 export function sha256Into(bytes: Uint8Array, target: Uint8Array, offset: number): void {
   const digest = hash('sha256', bytes, 'binary');
   for (let at = 0; at < DIGEST_BYTES; at++) target[offset + at] = digest.charCodeAt(at);
+}
+
+/** Whether `digest` is the digest of `bytes`. */
+export function isSha256(bytes: Uint8Array, digest: Uint8Array): boolean {
+  const actual = hash('sha256', bytes, 'binary');
+  for (let at = 0; at < DIGEST_BYTES; at++) if (actual.charCodeAt(at) !== digest[at]) return false;
+  return true;
 }
 
 /** The first 32 bits of the digest of `bytes`, as an unsigned integer, most significant byte first. */

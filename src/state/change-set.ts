@@ -1,6 +1,6 @@
 /**
  * A change set: for each key that changed since the last freeze, the record it had before and the one it has
- * now; one of them may be missing. Integers and bytes in arrays, no objects.
+ * now; one of them may be missing, and the one before unknown. Integers and bytes in arrays, no objects.
  *
  * The key is copied here, and the size of its entry noted, while both are in the cache: who folds the set
  * later touches no record.
@@ -13,7 +13,7 @@
 
 import { leafEntryBytes } from '../base/merkle/node.ts';
 import type { LiveIndex } from './live-index.ts';
-import { NO_RECORD } from './record-table.ts';
+import { NO_RECORD, UNKNOWN_RECORD } from './record-table.ts';
 
 /** Places in a set before it is frozen. Sorting so many takes a few milliseconds. */
 export const SET_KEYS_MAX = 32 * 1024;
@@ -41,6 +41,9 @@ export class ChangeSet {
   #count = 0;
   #keyBytes = 0;
   #keptBytes = 0;
+  /** Places before this one were looked at by `visitUnknown`; behind it, so many have an unknown base. */
+  #visitedTo = 0;
+  #unknownCount = 0;
 
   constructor(index: LiveIndex) {
     this.#index = index;
@@ -70,11 +73,11 @@ export class ChangeSet {
   /**
    * Notes one committed write.
    * @param linked The record that the key has now, or NO_RECORD when it was deleted.
-   * @param unlinked The one it had, or NO_RECORD.
+   * @param unlinked The one it had, NO_RECORD, or UNKNOWN_RECORD.
    * @returns Whether nothing needs `unlinked` any more: it was written after the last freeze.
    */
   note(linked: number, unlinked: number): boolean {
-    const place = unlinked === NO_RECORD ? -1 : this.#placeOf(unlinked);
+    const place = unlinked > NO_RECORD ? this.#placeOf(unlinked) : -1;
     if (place < 0) {
       this.#add(unlinked, linked);
       return false;
@@ -83,6 +86,23 @@ export class ChangeSet {
     return true;
   }
 
+  /** Keys that were written blindly since `visitUnknown`. */
+  get unknownCount(): number {
+    return this.#unknownCount;
+  }
+
+  /** Every key that was written blindly since the last visit: where it is in `keys`. */
+  visitUnknown(visit: (offset: number, length: number) => void): void {
+    for (let place = this.#visitedTo; this.#unknownCount > 0; place++) {
+      this.#visitedTo = place + 1;
+      if (this.baseAt(place) !== UNKNOWN_RECORD) continue;
+      const offset = this.keyOffsetAt(place);
+      visit(offset, this.keyEndAt(place) - offset);
+      this.#unknownCount--;
+    }
+  }
+
+  /** The record before: NO_RECORD when the key was new, UNKNOWN_RECORD when only the tree can tell. */
   baseAt(place: number): number {
     return this.#places[PLACE_WORDS * place + BASE]!;
   }
@@ -119,6 +139,8 @@ export class ChangeSet {
     this.#count = 0;
     this.#keyBytes = 0;
     this.#keptBytes = 0;
+    this.#visitedTo = 0;
+    this.#unknownCount = 0;
     if (this.#places.length > 2 * PLACE_WORDS * SET_KEYS_MAX) {
       this.#places = new Int32Array(PLACE_WORDS * PLACES_MIN);
     }
@@ -142,7 +164,8 @@ export class ChangeSet {
     this.#places[word + KEY_END] = this.#addKey(record === NO_RECORD ? base : record);
     this.#count++;
     this.#setRecord(place, record);
-    if (base !== NO_RECORD) this.#keptBytes += this.#index.contentBytesOf(base);
+    if (base === UNKNOWN_RECORD) this.#unknownCount++;
+    if (base > NO_RECORD) this.#keptBytes += this.#index.contentBytesOf(base);
   }
 
   #setRecord(place: number, record: number): void {

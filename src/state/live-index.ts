@@ -4,10 +4,13 @@
  * A key and its value live together as one record in a slab; a sharded hash table of integers finds it. There
  * is no JavaScript object for a record, so that the collector has nothing to do with ten million of them.
  *
- *     record    +------------+--------------+--------+-----------+-------------+---------------------
- *               | key length | value length | number | key bytes | value bytes | hash of large value
- *               +------------+--------------+--------+-----------+-------------+---------------------
+ *     record    +------------+--------------+--------+-----------+-------------+------+------+--------+
+ *               | key length | value length | number | key bytes | value bytes | hash | file | offset |
+ *               +------------+--------------+--------+-----------+-------------+------+------+--------+
  *     offset    0            4              8        12
+ *
+ * Hash, file and offset are those of a large value, which is a node of its own in files (stored.ts); others
+ * do not have the three. File 0: not stored yet. The offset is in units of PLACE_ALIGN_BYTES.
  *
  * A record never changes once written: an overwrite writes another one and `link`s it in place of the first.
  * That makes an undo free (live-state.ts): it keeps the replaced record until the command ends; and a
@@ -27,6 +30,7 @@ import { HashTable } from './hash-table.ts';
 import { type KeyHash, seededKeyHash } from './key-hash.ts';
 import { NO_RECORD, RecordTable } from './record-table.ts';
 import { RECLAIM_SLOTS, SlabStore } from './slab-store.ts';
+import { PLACE_ALIGN_BYTES, type Place } from './stored.ts';
 
 export interface LiveIndexOptions {
   /** KEY_HASH_SEED_BYTES unpredictable bytes, drawn anew for each index. */
@@ -49,6 +53,9 @@ const HEADER_BYTES = 12;
 /** In the word of a value's length: the hash behind the value is there. */
 const IS_VALUE_HASHED = 1 << 30;
 const LENGTH_MASK = IS_VALUE_HASHED - 1;
+
+/** Behind a large value: its hash, and two words for its place. */
+const LARGE_VALUE_TAIL_BYTES = DIGEST_BYTES + 8;
 
 /** Above this a native copy is faster than a loop. */
 const COPY_LOOP_BYTES_MAX = 48;
@@ -216,6 +223,25 @@ export class LiveIndex {
     this.#store.slabOf(place).words[word + 1]! |= IS_VALUE_HASHED;
   }
 
+  /** The file in which a large value is stored, or 0. */
+  valueFileOf(record: RecordReference): number {
+    return this.#valuePlaceView(record).getUint32(0, true);
+  }
+
+  valuePlaceOf(record: RecordReference): Place {
+    const view = this.#valuePlaceView(record);
+    const file = view.getUint32(0, true);
+    assert(file !== 0, 'a large value that is stored has a place');
+    const offset = view.getUint32(4, true) * PLACE_ALIGN_BYTES;
+    return { file, offset, bytes: this.valueBytesOf(record) };
+  }
+
+  setValuePlace(record: RecordReference, file: number, offset: number): void {
+    const view = this.#valuePlaceView(record);
+    view.setUint32(0, file, true);
+    view.setUint32(4, offset / PLACE_ALIGN_BYTES, true);
+  }
+
   /** The number that its keeper left on a record. */
   markOf(record: RecordReference): number {
     return this.#records.markOf(record);
@@ -240,8 +266,9 @@ export class LiveIndex {
       value.length <= VALUE_BYTES_MAX,
       `a value has at most ${VALUE_BYTES_MAX} bytes, got ${value.length}`,
     );
-    const hashBytes = value.length > INLINE_VALUE_BYTES_MAX ? DIGEST_BYTES : 0;
-    const place = this.#store.allocate(HEADER_BYTES + key.length + value.length + hashBytes);
+    const isLarge = value.length > INLINE_VALUE_BYTES_MAX;
+    const tailBytes = isLarge ? LARGE_VALUE_TAIL_BYTES : 0;
+    const place = this.#store.allocate(HEADER_BYTES + key.length + value.length + tailBytes);
     const { bytes, words } = this.#store.slabOf(place);
     const offset = this.#store.offsetOf(place);
     words[offset >>> 2] = key.length;
@@ -251,6 +278,7 @@ export class LiveIndex {
     // TypedArray.set takes 20 ns for 16 bytes and 25 ns for 256; a loop in JavaScript takes 29 and 234.
     bytes.set(key, offset + HEADER_BYTES);
     bytes.set(value, offset + HEADER_BYTES + key.length);
+    if (isLarge) this.setValuePlace(record, 0, 0);
     return record;
   }
 
@@ -280,6 +308,30 @@ export class LiveIndex {
   }
 
   /**
+   * Makes a stored record the one of its key, unless the key has one.
+   * @returns Whether it did; otherwise the record stays the caller's.
+   */
+  linkIfNew(record: RecordReference): boolean {
+    const place = this.#records.placeOf(record);
+    const { bytes, words } = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place);
+    const keyBytes = words[offset >>> 2]!;
+    const hash = this.#hash(bytes, offset + HEADER_BYTES, keyBytes);
+    const shard = this.#table.shardOf(hash);
+    if (this.#slotOf(shard, hash, bytes, offset + HEADER_BYTES, keyBytes) !== NO_SLOT) return false;
+    this.#changes++;
+    this.#liveBytes += this.contentBytesOf(record);
+    this.#table.insert(hash, record);
+    this.#size++;
+    return true;
+  }
+
+  /** A hash of a key: who does not know the seed cannot tell which keys share it. It must not leave here. */
+  fingerprintOf(bytes: Uint8Array, offset: number, length: number): number {
+    return this.#hash(bytes, offset, length);
+  }
+
+  /**
    * Takes a key out of the table.
    * @returns Its record, no longer linked and now the caller's, or NO_RECORD when there is no such key.
    */
@@ -305,6 +357,11 @@ export class LiveIndex {
   /** Reclaims memory in proportion to `writes`. It moves records. */
   compact(writes: number): void {
     this.#store.compact(writes * RECLAIM_SLOTS, this.#relocate);
+  }
+
+  #valuePlaceView(record: RecordReference): DataView {
+    const hash = this.valueHashOf(record);
+    return new DataView(hash.buffer, hash.byteOffset + DIGEST_BYTES, 8);
   }
 
   readonly #relocate = (_source: number, target: number): void => {

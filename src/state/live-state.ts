@@ -16,12 +16,14 @@ import { TidemarkError } from '../base/errors.ts';
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../base/limits.ts';
 import { compareBytes } from '../base/merkle/node.ts';
 import type { TreeShape } from '../base/merkle/shape.ts';
+import type { ColdLeaf } from './cold-leaves.ts';
 import { type LiveEntry, LiveIndex, type LiveIndexOptions } from './live-index.ts';
 import type { MergedChanges } from './merged-changes.ts';
-import { NO_RECORD } from './record-table.ts';
+import { NO_RECORD, UNKNOWN_RECORD } from './record-table.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { StateWriter } from './state.ts';
 import { StateTree, type TreeClock, type TreeProgress } from './state-tree.ts';
+import type { StoredFiles, StoredTree } from './stored.ts';
 
 /** The undo list is kept from command to command up to this length: a huge one is not kept for ever. */
 const UNDO_KEPT_MAX = 64 * 1024;
@@ -41,7 +43,10 @@ export class LiveState implements StateWriter {
   /** Writes of the last command, for which the index was not compacted yet. */
   #writesToCompact = 0;
 
-  /** For each write of the running command the record it linked, then the one it unlinked; or NO_RECORD. */
+  /**
+   * For each write of the running command the record it linked, then the one it unlinked; or NO_RECORD, or
+   * UNKNOWN_RECORD in place of the latter.
+   */
   #undo: number[] = [];
   /** What of `#undo` counts: the array is not emptied between commands. */
   #undoLength = 0;
@@ -52,11 +57,25 @@ export class LiveState implements StateWriter {
     this.#tree = new StateTree(this.#index, options.shape);
   }
 
+  /**
+   * Number of keys. While part of the state is not in memory this reads what was written without reading: up
+   * to 20 microseconds for each such key, once. See `approximateSize`.
+   */
   get size(): number {
-    return this.#index.size;
+    if (!this.isLoaded) this.#warmWritten();
+    return this.#index.size + this.#tree.cold.keys;
   }
 
-  /** Bytes of all keys and values. */
+  /**
+   * Number of keys at no cost: exact once the state is loaded. Before, a key that was written without reading
+   * counts as one that had been there.
+   */
+  get approximateSize(): number {
+    const { cold, unknownCount } = this.#tree;
+    return this.#index.size + Math.max(0, cold.keys - unknownCount);
+  }
+
+  /** Bytes of all keys and values in memory. */
   get liveBytes(): number {
     return this.#index.liveBytes;
   }
@@ -87,15 +106,19 @@ export class LiveState implements StateWriter {
   }
 
   get(key: Uint8Array): Uint8Array | null {
+    const value = this.#index.get(key);
+    if (value !== null || this.isLoaded || !this.#tree.warmLeafOf(key)) return value;
     return this.#index.get(key);
   }
 
   has(key: Uint8Array): boolean {
-    return this.#index.has(key);
+    if (this.#index.has(key)) return true;
+    return !this.isLoaded && this.#tree.warmLeafOf(key) && this.#index.has(key);
   }
 
   /** Every key with its value, in no particular order. The state must not change meanwhile. */
   entries(): Generator<LiveEntry> {
+    for (const leaf of this.coldLeaves()) this.warm(leaf);
     return this.#index.entries();
   }
 
@@ -126,11 +149,53 @@ export class LiveState implements StateWriter {
     return this.#tree.work(budgetMs, clock);
   }
 
+  /**
+   * Takes a tree from files into this state, which is empty and not used meanwhile; a generator of steps
+   * below a millisecond. Then everything can be read and written: what is needed is read from the files,
+   * without returning to the event loop.
+   * @throws TidemarkError from the files. This state must not be used then.
+   */
+  *install(tree: StoredTree, files: StoredFiles): Generator<void, void> {
+    assert(!this.#isInCommand, 'a tree is installed between commands');
+    yield* this.#tree.install(tree, files);
+  }
+
+  /** Whether everything is in memory. */
+  get isLoaded(): boolean {
+    return this.#tree.cold.count === 0;
+  }
+
+  /** Keys that are not in memory yet. */
+  get keysToLoad(): number {
+    return this.#tree.cold.keys;
+  }
+
+  /** Leaves that are not in memory yet. */
+  get leavesToLoad(): number {
+    return this.#tree.cold.count;
+  }
+
+  /**
+   * What is not in memory yet, in the order of keys. Anything may happen between two steps, but a `clear`.
+   */
+  coldLeaves(): Generator<ColdLeaf, void> {
+    return this.#tree.cold.leaves();
+  }
+
+  /**
+   * Brings a leaf into memory, unless it is there.
+   * @throws TidemarkError from the files. Nothing changed then.
+   */
+  warm(leaf: ColdLeaf): void {
+    this.#tree.warm(leaf);
+  }
+
   /** Starts a command. Views that were handed out before hold no longer. */
   begin(): void {
     assert(!this.#isInCommand, 'one command runs at a time');
     this.#index.compact(this.#writesToCompact);
     this.#tree.freezeIfFull();
+    if (this.#tree.cold.shadowed.length > 0) this.#tree.cold.shadowed.length = 0;
     this.#isInCommand = true;
     this.#writes++;
   }
@@ -140,11 +205,15 @@ export class LiveState implements StateWriter {
     requireBytesAtMost('key', key.length, KEY_BYTES_MAX);
     requireBytesAtMost('value', value.length, VALUE_BYTES_MAX);
     const linked = this.#index.store(key, value);
-    this.#remember(linked, this.#index.link(linked));
+    const unlinked = this.#index.link(linked);
+    // While something is not in memory, a key that is not here may still be there: the fold will find out.
+    this.#remember(linked, unlinked === NO_RECORD && !this.isLoaded ? UNKNOWN_RECORD : unlinked);
   }
 
   delete(key: Uint8Array): boolean {
     this.#assertInCommand();
+    // No leaf keeps a key that was deleted before it was read: it would come back.
+    if (!this.isLoaded) this.#tree.warmLeafOf(key);
     const unlinked = this.#index.unlink(key);
     if (unlinked === NO_RECORD) return false;
     this.#remember(NO_RECORD, unlinked);
@@ -168,10 +237,12 @@ export class LiveState implements StateWriter {
       const linked = this.#undo[at]!;
       const unlinked = this.#undo[at + 1]!;
       const undone =
-        unlinked === NO_RECORD ? this.#index.unlink(this.#index.keyOf(linked)) : this.#index.link(unlinked);
+        unlinked > NO_RECORD ? this.#index.link(unlinked) : this.#index.unlink(this.#index.keyOf(linked));
       assert(undone === linked, `undoing the write of record ${linked} takes out that record, not ${undone}`);
       if (linked !== NO_RECORD) this.#index.free(linked);
     }
+    // A leaf that was read while this command had written one of its keys gives the key back what it had.
+    for (const record of this.#tree.cold.shadowed) this.#index.linkIfNew(record);
     this.#end();
   }
 
@@ -188,6 +259,14 @@ export class LiveState implements StateWriter {
     this.#undoLength = 0;
     if (this.#undo.length > UNDO_KEPT_MAX) this.#undo = [];
     this.#isInCommand = false;
+  }
+
+  /** Reads the leaves of all keys that were written blindly. */
+  #warmWritten(): void {
+    this.#tree.warmWritten();
+    for (let at = 0; at < this.#undoLength; at += 2) {
+      if (this.#undo[at + 1] === UNKNOWN_RECORD) this.#tree.warmLeafOf(this.#index.keyOf(this.#undo[at]!));
+    }
   }
 
   #remember(linked: number, unlinked: number): void {

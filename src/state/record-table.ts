@@ -17,6 +17,12 @@ import { assert } from '../base/assert.ts';
 /** In place of a record: there is none. */
 export const NO_RECORD = 0;
 
+/**
+ * In place of the record that a key had: it was written without looking, while not all of the state was in
+ * memory (cold-leaves.ts). The tree knows whether there is one.
+ */
+export const UNKNOWN_RECORD = -1;
+
 /** What one record takes here. */
 export const RECORD_BYTES = 8;
 

@@ -77,6 +77,7 @@ export class Retained {
   /** A node left the tree that is being folded. */
   retireNode(node: number): void {
     const pin = this.#newestBefore;
+    assert(!this.#nodes.isCold(node), 'a leaf leaves the tree with its records');
     if (pin !== null && this.#nodes.bornOf(node) <= pin.version) pin.nodes.push(node);
     else this.#nodes.free(node);
   }

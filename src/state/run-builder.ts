@@ -16,14 +16,12 @@ import {
   NODE_HEADER_BYTES,
   type TreeShape,
 } from '../base/merkle/shape.ts';
-import type { LiveIndex } from './live-index.ts';
-import { type ChildInit, NO_NODE, type TreeNodes } from './tree-nodes.ts';
+import { type ChildInit, NO_NODE } from './tree-nodes.ts';
+import type { ReadableTree } from './tree-records.ts';
 
-export interface TreeParts {
+export interface TreeParts extends ReadableTree {
   readonly shape: TreeShape;
   readonly scale: KeyScale;
-  readonly nodes: TreeNodes;
-  readonly index: LiveIndex;
 }
 
 export class RunBuilder {

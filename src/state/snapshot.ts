@@ -7,12 +7,13 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { EMPTY_NODE, EMPTY_ROOT, INLINE_VALUE_BYTES_MAX } from '../base/merkle/node.ts';
-import type { LiveEntry, LiveIndex } from './live-index.ts';
+import { EMPTY_ROOT } from '../base/merkle/node.ts';
+import type { LiveEntry } from './live-index.ts';
 import type { Pin } from './retained.ts';
-import type { TreeHasher } from './tree-hash.ts';
-import { NO_NODE, type TreeNodes } from './tree-nodes.ts';
-import { recordsFrom } from './tree-records.ts';
+import type { StoredTree, Unstored } from './stored.ts';
+import { NO_NODE } from './tree-nodes.ts';
+import { type ReadableTree, recordsFrom } from './tree-records.ts';
+import { type IsKept, measureBelow, type UnstoredSize, unstoredBelow } from './unstored.ts';
 
 /** What the tree knows of a snapshot. */
 export interface Held {
@@ -23,16 +24,8 @@ export interface Held {
 }
 
 export interface SnapshotHost {
-  readonly nodes: TreeNodes;
-  readonly index: LiveIndex;
-  readonly hasher: TreeHasher;
+  readonly tree: ReadableTree;
   readonly release: () => void;
-}
-
-/** A node, or a large value, under its hash. Both are views that hold until the next step. */
-export interface NamedNode {
-  readonly hash: Uint8Array;
-  readonly bytes: Uint8Array;
 }
 
 export class Snapshot {
@@ -63,35 +56,62 @@ export class Snapshot {
     const { node } = this.#held;
     if (node === null) return null;
     if (node === NO_NODE) return EMPTY_ROOT;
-    const { nodes } = this.#host;
+    const { nodes } = this.#host.tree;
     return nodes.isHashed(node) ? Uint8Array.from(nodes.hashOf(node)) : null;
   }
 
   /** Number of keys, once it is folded. */
   get size(): number {
     const top = this.#top();
-    return top === NO_NODE ? 0 : this.#host.nodes.keysOf(top);
+    return top === NO_NODE ? 0 : this.#host.tree.nodes.keysOf(top);
   }
 
   /** Every entry in the order of keys, from the first that is at least `from`. Writes may go on meanwhile. */
   *entries(from: Uint8Array): Generator<LiveEntry, void> {
-    const { nodes, index } = this.#host;
-    for (const record of recordsFrom(nodes, index, this.#top(), from)) {
+    const { tree } = this.#host;
+    const { index } = tree;
+    for (const record of recordsFrom(tree, this.#top(), from)) {
       yield { key: index.keyOf(record), value: index.valueOf(record) };
       this.#assertHeld();
     }
   }
 
-  /**
-   * Nodes and large values, what is below a node before the node: what was written up to any point is whole.
-   * Needs the root.
-   * @param isKnown Whether something, with everything below it, need not come.
-   */
-  *namedNodes(isKnown: (hash: Uint8Array) => boolean): Generator<NamedNode, void> {
-    assert(this.root !== null, 'nodes have names once the root is computed');
+  /** Where its tree is, once all of it is stored. */
+  get storedTree(): StoredTree {
+    const { root } = this;
+    assert(root !== null, 'a tree that is stored has a root');
     const top = this.#top();
-    if (top !== NO_NODE) yield* this.#namedBelow(top, isKnown);
-    else if (!isKnown(EMPTY_ROOT)) yield { hash: EMPTY_ROOT, bytes: EMPTY_NODE };
+    if (top === NO_NODE) return { root, place: null, level: 0, keys: 0 };
+    const { nodes } = this.#host.tree;
+    return { root, place: nodes.placeOf(top), level: nodes.levelOf(top), keys: nodes.keysOf(top) };
+  }
+
+  /**
+   * What of its tree is in no kept file, each behind what it refers to; the empty tree has nothing to store.
+   * Needs the root. The consumer stores each, and calls its `storedAt`, before it asks for the next; in
+   * between, writes and folds may go on.
+   *
+   * When the files of a checkpoint are not kept in the end, what was stored in them counts as not stored
+   * again. Numbers of files are therefore never used twice.
+   */
+  *unstored(isKept: IsKept): Generator<Unstored, void> {
+    assert(this.root !== null, 'nodes have names once the root is computed');
+    for (const unstored of unstoredBelow(this.#host.tree, this.#top(), isKept)) {
+      yield unstored;
+      this.#assertHeld();
+    }
+  }
+
+  /** How much `unstored` would yield; in steps. Needs the root. */
+  *measureUnstored(isKept: IsKept): Generator<void, UnstoredSize> {
+    assert(this.root !== null, 'nodes have names once the root is computed');
+    const steps = measureBelow(this.#host.tree, this.#top(), isKept);
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+      yield;
+      this.#assertHeld();
+    }
   }
 
   /** Frees what only this snapshot needs. Once. */
@@ -99,26 +119,6 @@ export class Snapshot {
     this.#assertHeld();
     this.#isReleased = true;
     this.#host.release();
-  }
-
-  *#namedBelow(node: number, isKnown: (hash: Uint8Array) => boolean): Generator<NamedNode, void> {
-    const { nodes, hasher } = this.#host;
-    if (isKnown(nodes.hashOf(node))) return;
-    const isLeaf = nodes.levelOf(node) === 0;
-    for (let at = 0; at < nodes.countOf(node); at++) {
-      const item = nodes.itemOf(node, at);
-      if (isLeaf) yield* this.#namedValue(item, isKnown);
-      else yield* this.#namedBelow(item, isKnown);
-    }
-    this.#assertHeld();
-    yield { hash: nodes.hashOf(node), bytes: hasher.encode(node) };
-  }
-
-  *#namedValue(record: number, isKnown: (hash: Uint8Array) => boolean): Generator<NamedNode, void> {
-    const { index } = this.#host;
-    if (index.valueBytesOf(record) <= INLINE_VALUE_BYTES_MAX || isKnown(index.valueHashOf(record))) return;
-    yield { hash: index.valueHashOf(record), bytes: index.valueOf(record) };
-    this.#assertHeld();
   }
 
   #top(): number {

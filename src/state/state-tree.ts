@@ -14,6 +14,7 @@
  *  - replaced in the set it was written in: nobody, it is freed at once;
  *  - replaced later: the set that replaced it, until that is folded; then the snapshots that need it
  *    (retained.ts).
+ *  - replaced blindly (cold-leaves.ts): the leaf; the fold of that write finds it there, and retires it.
  * So a folded tree, and every tree that a snapshot holds, has all its records, and a folded set names no
  * record that could be gone.
  *
@@ -23,19 +24,25 @@
  * must fold first.
  */
 
+import { assert } from '../base/assert.ts';
 import { KeyScale, type TreeShape } from '../base/merkle/shape.ts';
 import type { Clock } from '../base/time.ts';
+import { findBases } from './blind-writes.ts';
 import { ChangeSet, SET_KEYS_MAX } from './change-set.ts';
+import { type ColdLeaf, ColdLeaves } from './cold-leaves.ts';
 import type { LiveIndex } from './live-index.ts';
 import { MergedChanges } from './merged-changes.ts';
 import { NO_RECORD } from './record-table.ts';
 import { Retained } from './retained.ts';
+import type { TreeParts } from './run-builder.ts';
 import { type Held, Snapshot } from './snapshot.ts';
 import { SortedPlaces } from './sorted-places.ts';
+import type { StoredFiles, StoredTree } from './stored.ts';
 import { TreeEditor } from './tree-editor.ts';
 import { TreeHasher } from './tree-hash.ts';
+import { TreeInstaller } from './tree-install.ts';
 import { NO_NODE, TreeNodes } from './tree-nodes.ts';
-import { recordsFrom } from './tree-records.ts';
+import { leafFor, recordsFrom } from './tree-records.ts';
 
 /** Frozen sets that may wait to be folded. They keep at most SET_BYTES_MAX each. */
 export const FROZEN_SETS_MAX = 8;
@@ -65,6 +72,8 @@ export interface TreeProgress {
 export class StateTree {
   readonly #index: LiveIndex;
   readonly #nodes = new TreeNodes();
+  readonly #cold: ColdLeaves;
+  readonly #parts: TreeParts;
   readonly #retained: Retained;
   readonly #editor: TreeEditor;
   readonly #hasher: TreeHasher;
@@ -81,13 +90,17 @@ export class StateTree {
   /** Work begun and not ended. */
   #job: Generator<void, void> | null = null;
   #keysFolded = 0;
+  /** False after a step that threw: then the tree may be half changed. */
+  #isSound = true;
 
   constructor(index: LiveIndex, shape: TreeShape) {
-    const parts = { shape, scale: new KeyScale(shape), nodes: this.#nodes, index };
     this.#index = index;
+    this.#cold = new ColdLeaves(this.#nodes, index);
+    const scale = new KeyScale(shape);
+    this.#parts = { shape, scale, nodes: this.#nodes, index, cold: this.#cold };
     this.#live = new ChangeSet(index);
     this.#retained = new Retained(this.#nodes, index);
-    this.#editor = new TreeEditor(parts, this.#retained);
+    this.#editor = new TreeEditor(this.#parts, this.#retained);
     this.#hasher = new TreeHasher(this.#nodes, index);
   }
 
@@ -139,9 +152,7 @@ export class StateTree {
     const held: Held = { pin, node: isFolded ? this.#top : null, isRootWanted: false };
     this.#held.add(held);
     return new Snapshot(held, {
-      nodes: this.#nodes,
-      index: this.#index,
-      hasher: this.#hasher,
+      tree: this.#parts,
       release: () => {
         this.#held.delete(held);
         this.#retained.release(pin);
@@ -156,12 +167,55 @@ export class StateTree {
   work(budgetMs: number, clock: TreeClock): boolean {
     const until = clock.monotonic() + budgetMs;
     do {
+      this.#assertSound();
       this.#job ??= this.#nextJob();
       if (this.#job === null) return false;
+      this.#isSound = false;
       if (this.#job.next().done === true) this.#job = null;
+      this.#isSound = true;
     } while (clock.monotonic() < until);
     return this.hasWork;
   }
+
+  // ---- What is only in files.
+
+  /** Takes a tree from files into an empty one, in steps; its leaves are cold then. */
+  *install(stored: StoredTree, files: StoredFiles): Generator<void, void> {
+    this.#assertEmpty();
+    const { top, leaves } = yield* new TreeInstaller(this.#parts, files).install(stored);
+    this.#assertEmpty();
+    this.#cold.install(files, leaves, stored.keys);
+    this.#top = top;
+  }
+
+  get cold(): ColdLeaves {
+    return this.#cold;
+  }
+
+  /** Reads the leaf in which a key is or would be. @returns Whether that was still to be done. */
+  warmLeafOf(key: Uint8Array): boolean {
+    return this.#warmLeafOf(key, 0, key.length);
+  }
+
+  /** Reads a leaf that `cold.leaves` told of. */
+  warm({ node }: ColdLeaf): void {
+    this.#assertSound();
+    this.#cold.warm(node);
+  }
+
+  /** Keys that were written blindly, and whose leaf may still be cold. */
+  get unknownCount(): number {
+    return this.#frozen.reduce((sum, { set }) => sum + set.unknownCount, this.#live.unknownCount);
+  }
+
+  /** Reads the leaves of all keys that were written blindly. */
+  warmWritten(): void {
+    for (const set of [...this.#frozen.map((frozen) => frozen.set), this.#live]) {
+      set.visitUnknown((offset, length) => this.#warmLeafOf(set.keys, offset, length));
+    }
+  }
+
+  // ---- Reading.
 
   /** Changes that the tree does not have yet, in the order of keys; until the next write or slice. */
   pendingChanges(): MergedChanges {
@@ -173,7 +227,26 @@ export class StateTree {
 
   /** Records of the tree as far as it is folded, in the order of keys. */
   folded(from: Uint8Array): Generator<number, void> {
-    return recordsFrom(this.#nodes, this.#index, this.#top, from);
+    this.#assertSound();
+    return recordsFrom(this.#parts, this.#top, from);
+  }
+
+  #warmLeafOf(bytes: Uint8Array, offset: number, length: number): boolean {
+    this.#assertSound();
+    if (this.#top === NO_NODE) return false;
+    const leaf = leafFor(this.#nodes, this.#top, bytes, offset, length);
+    if (!this.#nodes.isCold(leaf)) return false;
+    this.#cold.warm(leaf);
+    return true;
+  }
+
+  #assertSound(): void {
+    assert(this.#isSound, 'a tree is not used any more once a step of its work failed');
+  }
+
+  #assertEmpty(): void {
+    const isEmpty = this.#top === NO_NODE && this.#frozenVersion === 0 && this.#live.count === 0;
+    assert(isEmpty && this.#index.recordCount === 0, 'a tree is installed into an empty state');
   }
 
   #freeze(): void {
@@ -223,7 +296,9 @@ export class StateTree {
       }
     }
     const changes = new MergedChanges(runs, 'net');
+    const found: number[] = [];
     while (changes.next()) {
+      yield* findBases(this.#parts, this.#top, changes, found);
       this.#top = this.#editor.edit(this.#top, changes, version);
       this.#keysFolded += changes.count;
       yield;
@@ -233,6 +308,7 @@ export class StateTree {
     this.#frozen.splice(0, sets.length);
     this.#foldedVersion = version;
     for (const held of this.#held) if (held.pin.version === version) held.node = this.#top;
+    for (const record of found) this.#retained.retireRecord(record);
     for (const { set } of sets) yield* this.#retire(set, version);
   }
 
@@ -249,7 +325,7 @@ export class StateTree {
       const record = set.recordAt(place);
       const base = set.baseAt(place);
       if (record !== NO_RECORD) this.#index.mark(record, version);
-      if (base !== NO_RECORD) this.#retained.retireRecord(base);
+      if (base > NO_RECORD) this.#retained.retireRecord(base);
       if ((place + 1) % RETIRE_STEP_KEYS === 0) yield;
     }
     set.clear();

@@ -9,6 +9,9 @@
  * Copy on write: a node that a snapshot may still need (`isShared`) is copied before it is changed, and given
  * to the keeper. Any other is changed in place.
  *
+ * A cold leaf that nothing touched is taken over like any other; one that is changed, or merged with what is
+ * beside it, is warmed (cold-leaves.ts).
+ *
  * Invariant: before and after an edit the tree has the shape that its keys decide. In between, memory of
  * nodes taken apart is not used again, since keys are read from it.
  */
@@ -60,7 +63,7 @@ export class TreeEditor {
   }
 
   /**
-   * Applies the changes that are held. New nodes are of `version`.
+   * Applies the changes that are held, with bases that are known. New nodes are of `version`.
    * @returns The new root.
    */
   edit(root: number, changes: MergedChanges, version: number): number {
@@ -77,8 +80,11 @@ export class TreeEditor {
     this.#structuralCount = 0;
     let count = 0;
     for (let at = 0; at < changes.count; at++) {
-      const isUpdate = changes.bases[at] !== NO_RECORD && changes.records[at] !== NO_RECORD;
-      if (isUpdate) this.#updates[count++] = at;
+      const base = changes.bases[at]!;
+      const record = changes.records[at]!;
+      // Written blindly, deleted again, and it was not there before.
+      if (base === NO_RECORD && record === NO_RECORD) continue;
+      if (base !== NO_RECORD && record !== NO_RECORD) this.#updates[count++] = at;
       else this.#structural[this.#structuralCount++] = at;
     }
     return count;
@@ -113,7 +119,8 @@ export class TreeEditor {
   }
 
   #updateLeaf(node: number, changes: MergedChanges, from: number, to: number): number {
-    const { nodes, shape } = this.#parts;
+    const { nodes, shape, cold } = this.#parts;
+    cold.warm(node);
     const positions = this.#updates;
     let bytes = nodes.bytesOf(node);
     for (let at = from; at < to; at++) bytes += changes.entryBytes[positions[at]!]!;
@@ -263,7 +270,8 @@ export class TreeEditor {
 
   /** Gives the records of a leaf, and the changes between them, to the builder in the order of keys. */
   #mergeLeaf({ changes, positions, builder }: Editing, leaf: number, from: number, to: number): void {
-    const { nodes } = this.#parts;
+    const { nodes, cold } = this.#parts;
+    cold.warm(leaf);
     const { words } = nodes.slabOf(leaf);
     const items = nodes.wordOf(leaf) + ITEMS;
     const count = nodes.countOf(leaf);

@@ -54,35 +54,11 @@ export class TreeHasher {
       nextChild.pop();
       if (nodes.isHashed(node)) continue;
       if (nodes.levelOf(node) === 0) yield* this.#hashLargeValues(node);
-      sha256Into(this.encode(node), nodes.hashOf(node), 0);
-      nodes.setHashed(node);
+      const bytes = encodeStateNode(this.#writer, nodes, this.#index, node);
+      sha256Into(bytes, nodes.hashOf(node), 0);
+      nodes.setHashed(node, bytes.length);
       if (++this.#hashed % NODES_PER_STEP === 0) yield;
     }
-  }
-
-  /** A node whose children, and large values, are hashed. A view that holds until the next call. */
-  encode(node: number): Uint8Array {
-    const nodes = this.#nodes;
-    const index = this.#index;
-    const writer = this.#writer;
-    const level = nodes.levelOf(node);
-    const count = nodes.countOf(node);
-    writer.begin(level);
-    if (level > 0) {
-      for (let at = 0; at < count; at++) {
-        const child = nodes.itemOf(node, at);
-        assert(nodes.isHashed(child), 'children are hashed before their parent');
-        writer.addChild(nodes.childKey(node, at), nodes.childKeysOf(node, at), nodes.hashOf(child));
-      }
-    } else {
-      for (let at = 0; at < count; at++) {
-        const record = nodes.itemOf(node, at);
-        const bytes = index.valueBytesOf(record);
-        if (bytes <= INLINE_VALUE_BYTES_MAX) writer.addInline(index.keyOf(record), index.valueOf(record));
-        else writer.addHashed(index.keyOf(record), bytes, index.valueHashOf(record));
-      }
-    }
-    return writer.end();
   }
 
   *#hashLargeValues(leaf: number): Generator<void, void> {
@@ -106,4 +82,32 @@ export class TreeHasher {
       index.setValueHashed(record);
     }
   }
+}
+
+/** The bytes of a node whose children, and large values, are hashed: a view into the writer. */
+export function encodeStateNode(
+  writer: NodeWriter,
+  nodes: TreeNodes,
+  index: LiveIndex,
+  node: number,
+): Uint8Array {
+  const level = nodes.levelOf(node);
+  const count = nodes.countOf(node);
+  writer.begin(level);
+  if (level > 0) {
+    for (let at = 0; at < count; at++) {
+      const child = nodes.itemOf(node, at);
+      assert(nodes.isHashed(child), 'children are hashed before their parent');
+      writer.addChild(nodes.childKey(node, at), nodes.childKeysOf(node, at), nodes.hashOf(child));
+    }
+    return writer.end();
+  }
+  assert(!nodes.isCold(node), 'the records of a leaf that is encoded are in memory');
+  for (let at = 0; at < count; at++) {
+    const record = nodes.itemOf(node, at);
+    const bytes = index.valueBytesOf(record);
+    if (bytes <= INLINE_VALUE_BYTES_MAX) writer.addInline(index.keyOf(record), index.valueOf(record));
+    else writer.addHashed(index.keyOf(record), bytes, index.valueHashOf(record));
+  }
+  return writer.end();
 }

@@ -5,34 +5,49 @@
  * A node is a block of 32-bit words in a slab. Leaves hold the numbers of records, not keys or values; nodes
  * above hold a copy of the first key below each child, so that a search touches one block a level.
  *
- *     word     0      1     2     3      4     5     13
- *              +------+-----+-----+------+-----+-----+----------------------------------------------
- *              | count| info| born| bytes| keys| hash| items
- *              +------+-----+-----+------+-----+-----+----------------------------------------------
- *     leaf                                             records
- *     inner                                            children, ends of keys, keys below, bytes of keys
+ *     word     0      1     2     3      4     5     6      7     15
+ *              +------+-----+-----+------+-----+-----+------+-----+----------------------------------------
+ *              | count| info| born| bytes| keys| file| place| hash| items
+ *              +------+-----+-----+------+-----+-----+------+-----+----------------------------------------
+ *     leaf                                                          records
+ *     inner                                                         children, ends of keys, keys below,
+ *                                                                   bytes of keys
  *
  * - `info`: level, level of the first key, flags. `born`: the version that made it (state-tree.ts).
- * - `bytes`: at least the encoded bytes of a leaf: a bound, made exact only when it exceeds the limit.
+ * - `bytes`: encoded bytes of the entries. Exact once the node is hashed; before, of a leaf, a bound from
+ *   above.
+ * - `file`, `place`: where it is stored (stored.ts), in units of PLACE_ALIGN_BYTES; file 0: nowhere that is
+ *   known. They hold as long as the hash does: both are dropped before the content changes.
  * - `ends of keys`: where each key ends in the bytes of keys; with the level of the key in the highest byte.
  * - `keys`: keys below. The hash counts only with the flag.
+ *
+ * A *cold* leaf has all of this but its records, which are only in its file; in place of the first one it has
+ * a fingerprint of the first key (cold-leaves.ts). Whoever reads items warms it first.
  *
  * Nodes never move: only the tree knows where they are. Their slabs are not compacted.
  */
 
+import { assert } from '../base/assert.ts';
 import { DIGEST_BYTES } from '../base/digest.ts';
+import { NODE_HEADER_BYTES } from '../base/merkle/shape.ts';
 import type { Slab } from './slab.ts';
 import { SlabStore } from './slab-store.ts';
+import { PLACE_ALIGN_BYTES, type Place } from './stored.ts';
 
 /** In place of a node: the empty tree, or none. */
 export const NO_NODE = 0;
+
+/** In place of the number of a file: not stored. */
+export const NO_FILE = 0;
 
 const COUNT = 0;
 const INFO = 1;
 const BORN = 2;
 const BYTES = 3;
 const KEYS = 4;
-const HASH = 5;
+const FILE = 5;
+const PLACE = 6;
+const HASH = 7;
 export const ITEMS: number = HASH + DIGEST_BYTES / 4;
 
 const LEVEL_MASK = 0xff;
@@ -40,6 +55,8 @@ const FIRST_LEVEL_SHIFT = 8;
 const IS_HASHED = 1 << 16;
 /** A part of a run that was cut: whatever changes in the run, it is cut anew. */
 const IS_CUT = 1 << 17;
+/** A leaf whose records are not in memory yet. */
+const IS_COLD = 1 << 18;
 
 /** Of the word that holds where a key ends; the highest byte is the level of the key. */
 const END_MASK = 0xff_ffff;
@@ -86,6 +103,21 @@ export class TreeNodes {
     return node;
   }
 
+  /** A leaf that is in a file. */
+  addColdLeaf(init: NewNode, { count, fingerprint, place, hashSource, hashOffset }: ColdInit): number {
+    const node = this.#allocate(init, count, (ITEMS + count) * 4);
+    const { words, bytes } = this.slabOf(node);
+    const at = this.wordOf(node);
+    words[at + INFO]! |= IS_COLD;
+    words[at + KEYS] = count;
+    words[at + ITEMS] = fingerprint;
+    const hash = (at + HASH) * 4;
+    for (let byte = 0; byte < DIGEST_BYTES; byte++) bytes[hash + byte] = hashSource[hashOffset + byte]!;
+    this.setHashed(node, place.bytes);
+    this.setPlace(node, place.file, place.offset);
+    return node;
+  }
+
   /** A node above leaves; the caller fills in its children with `setChild`, in order. */
   addInner(init: NewNode, count: number, keyBytes: number): number {
     const node = this.#allocate(init, count, (ITEMS + 3 * count) * 4 + keyBytes);
@@ -119,7 +151,7 @@ export class TreeNodes {
     const to = this.wordOf(copy);
     for (let word = 0; word < length; word++) target.words[to + word] = source.words[from + word]!;
     target.words[to + BORN] = born;
-    target.words[to + INFO]! &= ~IS_HASHED;
+    this.dropHash(copy);
     return copy;
   }
 
@@ -231,13 +263,61 @@ export class TreeNodes {
     return this.slabOf(node).bytes.subarray(offset, offset + DIGEST_BYTES);
   }
 
-  setHashed(node: number): void {
-    this.slabOf(node).words[this.wordOf(node) + INFO]! |= IS_HASHED;
+  /** @param bytes Of the whole node, encoded. */
+  setHashed(node: number, bytes: number): void {
+    const { words } = this.slabOf(node);
+    const at = this.wordOf(node);
+    words[at + INFO]! |= IS_HASHED;
+    words[at + BYTES] = bytes - NODE_HEADER_BYTES;
   }
 
   /** Its content is about to change. */
   dropHash(node: number): void {
-    this.slabOf(node).words[this.wordOf(node) + INFO]! &= ~IS_HASHED;
+    const { words } = this.slabOf(node);
+    const at = this.wordOf(node);
+    words[at + INFO]! &= ~IS_HASHED;
+    words[at + FILE] = NO_FILE;
+  }
+
+  /** Encoded bytes of a node that is hashed. */
+  encodedBytesOf(node: number): number {
+    return this.bytesOf(node) + NODE_HEADER_BYTES;
+  }
+
+  /** Where it is stored, or NO_FILE. */
+  fileOf(node: number): number {
+    return this.slabOf(node).words[this.wordOf(node) + FILE]!;
+  }
+
+  placeOf(node: number): Place {
+    const { words } = this.slabOf(node);
+    const at = this.wordOf(node);
+    const file = words[at + FILE]!;
+    assert(file !== NO_FILE, 'a node that is stored has a place');
+    const bytes = words[at + BYTES]! + NODE_HEADER_BYTES;
+    return { file, offset: words[at + PLACE]! * PLACE_ALIGN_BYTES, bytes };
+  }
+
+  setPlace(node: number, file: number, offset: number): void {
+    assert(this.isHashed(node), 'only a node whose content is settled is stored');
+    const { words } = this.slabOf(node);
+    const at = this.wordOf(node);
+    words[at + FILE] = file;
+    words[at + PLACE] = offset / PLACE_ALIGN_BYTES;
+  }
+
+  isCold(node: number): boolean {
+    return (this.slabOf(node).words[this.wordOf(node) + INFO]! & IS_COLD) !== 0;
+  }
+
+  /** Its records are all in. */
+  setWarm(node: number): void {
+    this.slabOf(node).words[this.wordOf(node) + INFO]! &= ~IS_COLD;
+  }
+
+  /** It turns out to be a part of a cut run. */
+  setCut(node: number): void {
+    this.slabOf(node).words[this.wordOf(node) + INFO]! |= IS_CUT;
   }
 
   #allocate({ level, firstLevel, isCut, born }: NewNode, count: number, bytes: number): number {
@@ -248,6 +328,7 @@ export class TreeNodes {
     words[at + INFO] = level | (firstLevel << FIRST_LEVEL_SHIFT) | (isCut ? IS_CUT : 0);
     words[at + BORN] = born;
     words[at + BYTES] = 0;
+    words[at + FILE] = NO_FILE;
     return node;
   }
 
@@ -257,6 +338,16 @@ export class TreeNodes {
     const keyBytes = words[at + ITEMS + 2 * count - 1]! & END_MASK;
     return ITEMS + 3 * count + ((keyBytes + 3) >>> 2);
   }
+}
+
+/** What a parent knows of a leaf. */
+export interface ColdInit {
+  readonly count: number;
+  /** Of its first key. */
+  readonly fingerprint: number;
+  readonly place: Place;
+  readonly hashSource: Uint8Array;
+  readonly hashOffset: number;
 }
 
 export interface ChildInit {
