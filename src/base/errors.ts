@@ -24,6 +24,7 @@ export const ERROR_CODES = {
   TIDEMARK_LOG_POISONED: 'a write or sync of the log failed; what it held is unknown until restart',
   TIDEMARK_LOG_DAMAGED: 'a durable part of the log is missing or fails its checks',
   TIDEMARK_STATUS_DAMAGED: 'the copies of the status file are lost, too few or contradict each other',
+  TIDEMARK_CHECKPOINT_DAMAGED: 'a checkpoint is not whole: a file of it is missing or fails its checks',
   TIDEMARK_FOREIGN_FILE: 'a file belongs to another cluster, node or incarnation',
   TIDEMARK_FORMAT_NEWER: 'a file was written by a newer version of Tidemark',
   TIDEMARK_NOT_A_DATA_DIRECTORY: 'the directory holds other files and no Tidemark data',

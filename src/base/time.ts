@@ -31,3 +31,9 @@ export const systemClock: Clock = {
     setImmediate(run);
   },
 };
+
+/** A time as `20261121_101400`, in UTC: for names that people read. */
+export function utcStamp(ms: number): string {
+  const [date, time] = new Date(ms).toISOString().split('T');
+  return `${date!.replaceAll('-', '')}_${time!.slice(0, 8).replaceAll(':', '')}`;
+}

@@ -1,0 +1,258 @@
+/**
+ * The checkpoints of one data directory: found at the start, opened newest first, kept, removed.
+ *
+ * Invariants:
+ *  - Nothing on the disk changes before `cleanUp`, which is called once recovery has succeeded.
+ *  - A data file is removed only after every index file that names it is gone, durably.
+ *  - What is damaged goes to quarantine; only what a crash left unfinished, and what is older than the kept
+ *    ones, is removed.
+ *  - Numbers of files are never used twice.
+ */
+
+import { assert } from '../base/assert.ts';
+import type { Chance } from '../base/chance.ts';
+import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
+import { type Index, toIndex } from '../base/positions.ts';
+import type { Clock } from '../base/time.ts';
+import { ifThereIsRoom, Quarantine } from '../log/quarantine.ts';
+import type { FileSystem } from '../storage/file-system.ts';
+import { type CheckpointInfo, compareInfos } from './checkpoint-info.ts';
+import { CHECKPOINTS_DIR } from './checkpoint-name.ts';
+import type { ResolvedCheckpointOptions } from './checkpoint-options.ts';
+import { type CheckpointDamage, damageOf } from './damage.ts';
+import { OpenCheckpoint } from './open-checkpoint.ts';
+import { type FoundCheckpoint, surveyCheckpoints } from './survey-checkpoints.ts';
+import {
+  type CheckpointFacts,
+  type TreeSource,
+  type WrittenCheckpoint,
+  writeCheckpoint,
+} from './write-checkpoint.ts';
+
+export interface StoreConfig {
+  readonly fs: FileSystem;
+  readonly dataDir: string;
+  readonly clusterId: string;
+  readonly nodeId: number;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly options: ResolvedCheckpointOptions;
+  /** Whether somebody is being served: then slices are short, with rests between. */
+  readonly isBusy: () => boolean;
+}
+
+export interface CleanUpReport {
+  /** Paths of what a crash left unfinished. */
+  readonly removed: readonly string[];
+  /** Where damaged files went. */
+  readonly quarantined: readonly string[];
+}
+
+export class CheckpointStore {
+  readonly #config: StoreConfig;
+  readonly #dir: string;
+  /** Newest first; without those refused. */
+  #usable: FoundCheckpoint[] = [];
+  /** Checkpoints whose index file is whole and which cannot be used. */
+  readonly #refused: { readonly found: FoundCheckpoint; readonly damage: CheckpointDamage }[] = [];
+  /** Index files that are not whole. */
+  #unreadable: readonly CheckpointDamage[] = [];
+  #parts: readonly string[] = [];
+  /** Path of every data file → the id in its header, or null. */
+  readonly #dataFiles = new Map<string, string | null>();
+  #numberUsed = 0;
+  /** The checkpoint that the state in memory has its places from. */
+  #base: CheckpointInfo | null = null;
+  readonly #distrusted = new Set<number>();
+  #isClean = false;
+
+  private constructor(config: StoreConfig) {
+    this.#config = config;
+    this.#dir = `${config.dataDir}/${CHECKPOINTS_DIR}`;
+  }
+
+  /**
+   * Finds the checkpoints, and verifies their index files.
+   * @throws TidemarkError TIDEMARK_FORMAT_NEWER, TIDEMARK_FOREIGN_FILE.
+   */
+  static async find(config: StoreConfig): Promise<CheckpointStore> {
+    const store = new CheckpointStore(config);
+    const survey = await surveyCheckpoints(config.fs, config.dataDir, config.clusterId);
+    store.#usable = [...survey.checkpoints];
+    store.#unreadable = survey.damages;
+    store.#parts = survey.parts;
+    store.#numberUsed = survey.numberMax;
+    for (const [path, id] of survey.dataFiles) store.#dataFiles.set(path, id);
+    return store;
+  }
+
+  /** The checkpoints that can be used, as far as is known; newest first. */
+  get checkpoints(): readonly FoundCheckpoint[] {
+    return this.#usable;
+  }
+
+  /** What cannot be used, and why. */
+  get damages(): readonly CheckpointDamage[] {
+    return [...this.#unreadable, ...this.#refused.map(({ damage }) => damage)];
+  }
+
+  /** The checkpoint that the state was installed from, or that was taken of it last. */
+  get base(): CheckpointInfo | null {
+    return this.#base;
+  }
+
+  /** Index of the oldest checkpoint that is kept: the log must reach back to it. Null when there is none. */
+  get oldestIndex(): Index | null {
+    if (this.#usable.length === 0) return null;
+    return toIndex(Math.min(...this.#usable.map(({ info }) => info.index)));
+  }
+
+  /**
+   * Opens the newest checkpoint that is whole; `damages` tells about newer ones. The state is to be installed
+   * from it; if that fails, `refuse` it and try again.
+   * @param isWanted Which may be used at all: of a machine that this build has, say.
+   * @returns Null when there is none: replay the log from its first entry.
+   */
+  async openNewest(isWanted: (info: CheckpointInfo) => boolean = () => true): Promise<OpenCheckpoint | null> {
+    for (const found of [...this.#usable]) {
+      if (!isWanted(found.info)) continue;
+      try {
+        return await this.open(found);
+      } catch (error) {
+        if (!isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED')) throw error;
+        this.refuse(found, error);
+      }
+    }
+    return null;
+  }
+
+  /** Opens one. @throws TidemarkError TIDEMARK_CHECKPOINT_DAMAGED. */
+  open(found: FoundCheckpoint): Promise<OpenCheckpoint> {
+    const { fs, clock, options, isBusy } = this.#config;
+    const pathOf = (id: string): string | null => this.#pathOf(id);
+    return OpenCheckpoint.open({ fs, dir: this.#dir, clock, options, isBusy, pathOf }, found);
+  }
+
+  /** A checkpoint turned out not to be usable; `cleanUp` moves it aside. */
+  refuse(found: FoundCheckpoint, error: TidemarkError): void {
+    this.#usable = this.#usable.filter((other) => other !== found);
+    this.#refused.push({ found, damage: damageOf(error) });
+  }
+
+  /** The state was installed from this one: the next checkpoint goes on using its files. */
+  installed(checkpoint: OpenCheckpoint): void {
+    this.#base = checkpoint.info;
+    for (const number of checkpoint.distrusted) this.#distrusted.add(number);
+  }
+
+  /**
+   * After recovery: removes what a crash left unfinished, moves what is damaged to quarantine, and makes the
+   * names found durable. Makes the directory if there is none.
+   */
+  async cleanUp(): Promise<CleanUpReport> {
+    const { fs, dataDir } = this.#config;
+    const removed: string[] = [];
+    const quarantined: string[] = [];
+    await fs.makeDirectory(this.#dir);
+    await fs.syncDirectory(dataDir);
+    await fs.syncDirectory(this.#dir);
+    for (const path of this.#parts) removed.push(await this.#remove(path));
+    this.#parts = [];
+    const isAnyDamaged = this.damages.length > 0;
+    for (const path of this.#unneeded()) {
+      // Without a damaged index file that may have named it, it was never finished.
+      if (isAnyDamaged) await this.#moveAside(path, 'no checkpoint that is whole needs it', quarantined);
+      else removed.push(await this.#remove(path));
+    }
+    for (const { file, reason } of this.#unreadable) await this.#moveAside(file, reason, quarantined);
+    for (const { found, damage } of this.#refused) {
+      await this.#moveAside(
+        found.path,
+        `${damage.file} at offset ${damage.offset}: ${damage.reason}`,
+        quarantined,
+      );
+    }
+    if (removed.length > 0) await fs.syncDirectory(this.#dir);
+    this.#isClean = true;
+    return { removed, quarantined };
+  }
+
+  /** Takes a checkpoint of a state that has its places from `base`. After `cleanUp`; one at a time. */
+  async take(source: TreeSource, facts: CheckpointFacts): Promise<WrittenCheckpoint> {
+    assert(this.#isClean, 'checkpoints are taken after recovery has ended');
+    const context = { ...this.#config, dir: this.#dir };
+    const fileNumber = ++this.#numberUsed;
+    const input = { source, facts, base: this.#base, distrusted: this.#distrusted, fileNumber };
+    const written = await writeCheckpoint(context, input);
+    this.#base = written.info;
+    this.#distrusted.clear();
+    for (const { id, name } of written.info.files) {
+      if (this.#pathOf(id) === null) this.#dataFiles.set(`${this.#dir}/${name}`, id);
+    }
+    this.#usable = [written, ...this.#usable].sort((one, other) => compareInfos(one.info, other.info));
+    return written;
+  }
+
+  /** Removes checkpoints beyond `checkpointsKept`, the oldest, with the files that only they need. */
+  async removeOld(): Promise<void> {
+    const { fs, options } = this.#config;
+    const old = this.#usable.slice(options.checkpointsKept);
+    if (old.length === 0) return;
+    // From here on they count as gone: some of their files may be.
+    this.#usable = this.#usable.slice(0, options.checkpointsKept);
+    for (const { path } of old.toReversed()) await this.#remove(path);
+    await fs.syncDirectory(this.#dir);
+    for (const path of this.#unneeded()) await this.#remove(path);
+    await fs.syncDirectory(this.#dir);
+  }
+
+  /**
+   * Moves the checkpoint that the state was installed from aside, because a part of it that was read later is
+   * damaged: the next start uses an older one. Its files first, for an index file without them is not used,
+   * while files without an index file would count as unfinished.
+   */
+  async quarantineBase(reason: string): Promise<readonly string[]> {
+    const quarantined: string[] = [];
+    const found = this.#usable.find(({ info }) => info === this.#base);
+    if (found === undefined) return quarantined;
+    this.#usable = this.#usable.filter((other) => other !== found);
+    for (const path of this.#unneeded()) await this.#moveAside(path, reason, quarantined);
+    await this.#moveAside(found.path, reason, quarantined);
+    return quarantined;
+  }
+
+  /**
+   * Paths of data files that no usable checkpoint names. One whose header is not whole may still be the one
+   * of its name.
+   */
+  #unneeded(): string[] {
+    const files = this.#usable.flatMap(({ info }) => info.files);
+    const ids = new Set(files.map(({ id }) => id));
+    const paths = new Set(files.map(({ name }) => `${this.#dir}/${name}`));
+    const isNeeded = (path: string, id: string | null): boolean =>
+      id === null ? paths.has(path) : ids.has(id);
+    return [...this.#dataFiles].filter(([path, id]) => !isNeeded(path, id)).map(([path]) => path);
+  }
+
+  #pathOf(id: string): string | null {
+    for (const [path, found] of this.#dataFiles) if (found === id) return path;
+    return null;
+  }
+
+  async #remove(path: string): Promise<string> {
+    const { fs } = this.#config;
+    if ((await fs.stat(path)) !== null) await fs.remove(path);
+    this.#dataFiles.delete(path);
+    return path;
+  }
+
+  async #moveAside(path: string, reason: string, quarantined: string[]): Promise<void> {
+    const { fs, dataDir } = this.#config;
+    if ((await fs.stat(path)) === null) return;
+    const quarantine = new Quarantine(fs, dataDir);
+    await ifThereIsRoom(async () => {
+      quarantined.push(await quarantine.moveIn(path, reason));
+      this.#dataFiles.delete(path);
+    });
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * When checkpoints are taken: one at a time, on request. Requests that come while one runs share the next.
+ *
+ * Held at first, and whenever a state is being installed: requests then wait. A checkpoint may be taken while
+ * parts of the state are still only in files.
+ */
+
+import { assert } from '../base/assert.ts';
+import { TidemarkError } from '../base/errors.ts';
+import type { Index, Timeline } from '../base/positions.ts';
+import type { CheckpointInfo } from './checkpoint-info.ts';
+import type { CheckpointStore } from './checkpoint-store.ts';
+import type { CheckpointFacts, TreeSource } from './write-checkpoint.ts';
+
+/** A state held as it is at one index, with its root computed. */
+export interface HeldState {
+  readonly source: TreeSource;
+  readonly facts: CheckpointFacts;
+  /** Lets go of it. Called once. */
+  release(): void;
+}
+
+export interface CheckpointerConfig {
+  readonly store: CheckpointStore;
+  /** Where the state is now. */
+  readonly position: () => { readonly timeline: Timeline; readonly index: Index };
+  /** Holds the state as it is now, and has its root computed. */
+  readonly hold: () => Promise<HeldState>;
+  /** A checkpoint is durable; the log may be compacted up to the oldest one that is kept. */
+  readonly onCommitted: (info: CheckpointInfo, oldestKeptIndex: Index) => Promise<void>;
+  /** Older checkpoints could not be removed: it is tried again after the next one. */
+  readonly onProblem: (error: unknown) => void;
+}
+
+interface Waiter {
+  readonly resolve: (info: CheckpointInfo) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Checkpointer {
+  readonly #config: CheckpointerConfig;
+  #waiting: Waiter[] = [];
+  #running: Promise<void> | null = null;
+  #holds = 1;
+  #isClosed = false;
+
+  /** Held: `start` it once recovery has ended. */
+  constructor(config: CheckpointerConfig) {
+    this.#config = config;
+  }
+
+  get isRunning(): boolean {
+    return this.#running !== null;
+  }
+
+  /** Takes a checkpoint of the state as it is now or later; the newest one when nothing has changed since. */
+  request(): Promise<CheckpointInfo> {
+    if (this.#isClosed) return Promise.reject(notOpen());
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#runNext();
+    });
+  }
+
+  /** Requests wait from now on; resolves when none runs any more. Undone by `start`. */
+  async stop(): Promise<void> {
+    this.#holds++;
+    await this.#running;
+  }
+
+  start(): void {
+    assert(this.#holds > 0, 'what was stopped is started');
+    this.#holds--;
+    this.#runNext();
+  }
+
+  /** Refuses those that wait, and lets the one that runs end. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const { reject } of this.#waiting.splice(0)) reject(notOpen());
+    await this.#running;
+  }
+
+  #runNext(): void {
+    if (this.#running !== null || this.#holds > 0 || this.#waiting.length === 0) return;
+    const waiters = this.#waiting;
+    this.#waiting = [];
+    this.#running = this.#run(waiters).finally(() => {
+      this.#running = null;
+      this.#runNext();
+    });
+  }
+
+  async #run(waiters: readonly Waiter[]): Promise<void> {
+    try {
+      const info = await this.#take();
+      for (const { resolve } of waiters) resolve(info);
+    } catch (error) {
+      for (const { reject } of waiters) reject(error);
+    }
+  }
+
+  async #take(): Promise<CheckpointInfo> {
+    const { store, position, hold } = this.#config;
+    const { timeline, index } = position();
+    const { base } = store;
+    if (base !== null && base.timeline === timeline && base.index === index) return base;
+    const held = await hold();
+    try {
+      await store.take(held.source, held.facts);
+    } finally {
+      held.release();
+    }
+    return this.#committed();
+  }
+
+  async #committed(): Promise<CheckpointInfo> {
+    const { store, onCommitted, onProblem } = this.#config;
+    try {
+      await store.removeOld();
+    } catch (error) {
+      onProblem(error);
+    }
+    const { base, oldestIndex } = store;
+    assert(base !== null && oldestIndex !== null, 'a checkpoint was taken');
+    await onCommitted(base, oldestIndex);
+    return base;
+  }
+}
+
+function notOpen(): TidemarkError {
+  return new TidemarkError('TIDEMARK_NOT_OPEN', 'the node is closed: no checkpoint was taken', {
+    remedy: 'fix-call',
+  });
+}

@@ -1,0 +1,86 @@
+/**
+ * Work in slices between turns of the event loop, so that nobody who is served feels it: about a millisecond
+ * at a time, and at most 30 % of the time while the node is busy.
+ *
+ * The work is a generator. What it yields says when it goes on: a promise, when that resolves; anything else,
+ * when a slice's time is not over yet at once, otherwise after a turn.
+ */
+
+import type { Clock } from '../base/time.ts';
+
+/** Length of a slice while others want the event loop, and while nobody does. */
+const BUSY_SLICE_MS = 1;
+const IDLE_SLICE_MS = 4;
+
+/** Rest that busy time is owed for each millisecond of work: 30 % of the time is work. */
+const REST_SHARE = 7 / 3;
+
+export type SlicedWork<Result> = Generator<Promise<void> | undefined, Result, void>;
+
+export interface SlicesConfig {
+  readonly clock: Clock;
+  /** Whether somebody is being served. */
+  readonly isBusy: () => boolean;
+}
+
+export class Slices {
+  readonly #config: SlicesConfig;
+  #count = 0;
+  #longestMs = 0;
+  #owedMs = 0;
+
+  constructor(config: SlicesConfig) {
+    this.#config = config;
+  }
+
+  /** How often the event loop was held. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Longest time that it was held, in milliseconds. */
+  get longestMs(): number {
+    return this.#longestMs;
+  }
+
+  /** Does all of the work; what it throws, or what a promise of it rejects with, comes out here. */
+  async run<Result>(work: SlicedWork<Result>): Promise<Result> {
+    for (;;) {
+      const step = this.#slice(work);
+      if (step.done === true) return step.value;
+      if (step.value !== undefined) await step.value;
+      await this.#rest(step.value === undefined);
+    }
+  }
+
+  /** Steps until the slice is over, or the work is, or it waits for something. */
+  #slice<Result>(work: SlicedWork<Result>): IteratorResult<Promise<void> | undefined, Result> {
+    const { clock, isBusy } = this.#config;
+    const start = clock.monotonic();
+    const end = start + (isBusy() ? BUSY_SLICE_MS : IDLE_SLICE_MS);
+    try {
+      for (;;) {
+        const step = work.next();
+        if (step.done === true || step.value !== undefined || clock.monotonic() >= end) return step;
+      }
+    } finally {
+      const tookMs = clock.monotonic() - start;
+      this.#count++;
+      this.#longestMs = Math.max(this.#longestMs, tookMs);
+      this.#owedMs += tookMs * REST_SHARE;
+    }
+  }
+
+  /** Gives the event loop back, for as long as is owed when the node is busy. */
+  async #rest(mustTurn: boolean): Promise<void> {
+    const { clock, isBusy } = this.#config;
+    if (!isBusy()) this.#owedMs = 0;
+    const owedMs = Math.ceil(this.#owedMs);
+    if (owedMs >= 1) {
+      this.#owedMs = 0;
+      await new Promise<void>((resolve) => clock.after(owedMs, resolve));
+    } else if (mustTurn) {
+      await new Promise<void>((resolve) => clock.soon(resolve));
+    }
+  }
+}
