@@ -12,6 +12,7 @@ export {
 } from './base/errors.ts';
 export type { Index, Term, Timeline } from './base/positions.ts';
 export type { Clock, Timer } from './base/time.ts';
+export type { CheckpointOptions } from './checkpoint/checkpoint-options.ts';
 export type { StateRoot } from './engine/engine.ts';
 export {
   type Call,
@@ -25,15 +26,10 @@ export { type MachineDefinition, machine } from './engine/typed-machine.ts';
 export type { KeyValueCommands, KeyValueQueries, KeyValueResult, Word } from './keyvalue/callable.ts';
 export type { LogOptions } from './log/log-options.ts';
 export type { RecoveryReport } from './log/recover.ts';
-export type { Node, NodeRecovery, NodeStats } from './node/node.ts';
-export {
-  type Doors,
-  local,
-  type OpenOptions,
-  type OrderingChoice,
-  open,
-  type RecoveryProgress,
-} from './node/open.ts';
+export type { Doors, RecoveryProgress } from './node/assemble.ts';
+export type { CheckpointStats, Node, NodeRecovery, NodeStats, RestoredCheckpoint } from './node/node.ts';
+export type { CheckpointSummary } from './node/node-checkpoints.ts';
+export { local, type OpenOptions, type OrderingChoice, open } from './node/open.ts';
 export type { LocalOptions } from './ordering/local-options.ts';
 export type { CommandSink, Ordering, ReadSink } from './ordering/ordering.ts';
 export type { InfoSections } from './server/info.ts';

@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   TIDEMARK_NOT_A_DATA_DIRECTORY: 'the directory holds other files and no Tidemark data',
   TIDEMARK_MACHINE_MISMATCH: 'the data was written by another machine, or a version this build lacks',
   TIDEMARK_INDEX_NOT_RETAINED: 'the requested index was compacted away, or is not written yet',
+  TIDEMARK_REFUSED: 'a running node does not answer, or refuses what was asked of it',
   TIDEMARK_ADDRESS_UNAVAILABLE: 'the address to listen on is in use or not of this machine',
 } as const;
 

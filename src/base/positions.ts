@@ -30,6 +30,11 @@ export function previousIndex(index: Index): Index {
   return toIndex(index - 1);
 }
 
+/** The later of two. */
+export function laterOf(one: Index, other: Index): Index {
+  return one > other ? one : other;
+}
+
 export function toTerm(value: number): Term {
   assert(Number.isSafeInteger(value) && value >= 0, `a term is an integer from 0, got ${value}`);
   return value as Term;

@@ -9,7 +9,6 @@
  *  - Numbers of files are never used twice.
  */
 
-import { assert } from '../base/assert.ts';
 import type { Chance } from '../base/chance.ts';
 import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
 import { type Index, toIndex } from '../base/positions.ts';
@@ -101,6 +100,11 @@ export class CheckpointStore {
     return this.#base;
   }
 
+  /** Path of the index file of `base`; null when there is none. */
+  get basePath(): string | null {
+    return this.#usable.find(({ info }) => info === this.#base)?.path ?? null;
+  }
+
   /** Index of the oldest checkpoint that is kept: the log must reach back to it. Null when there is none. */
   get oldestIndex(): Index | null {
     if (this.#usable.length === 0) return null;
@@ -177,9 +181,12 @@ export class CheckpointStore {
     return { removed, quarantined };
   }
 
-  /** Takes a checkpoint of a state that has its places from `base`. After `cleanUp`; one at a time. */
+  /**
+   * Takes a checkpoint of a state that has its places from `base`. After recovery; one at a time. Cleans up
+   * first if there was no room to do so.
+   */
   async take(source: TreeSource, facts: CheckpointFacts): Promise<WrittenCheckpoint> {
-    assert(this.#isClean, 'checkpoints are taken after recovery has ended');
+    if (!this.#isClean) await this.cleanUp();
     const context = { ...this.#config, dir: this.#dir };
     const fileNumber = ++this.#numberUsed;
     const input = { source, facts, base: this.#base, distrusted: this.#distrusted, fileNumber };

@@ -36,6 +36,7 @@ export class OpenCheckpoint {
   readonly files: CheckpointFiles;
   readonly #context: OpeningContext;
   readonly #rest: readonly ChunkJob[];
+  #isStopped = false;
   /** Bytes held against their checksums so far. */
   verifiedBytes = 0;
   /** Damaged bytes in nothing that the checkpoint needs. */
@@ -83,19 +84,31 @@ export class OpenCheckpoint {
     return this.#rest.length === 0;
   }
 
-  /** Verifies what is not yet, while the node serves. @throws TidemarkError as `open`. */
+  /** Verifies what is not yet, while the node serves; `stop` ends it. @throws TidemarkError as `open`. */
   async verifyRest(): Promise<void> {
     await this.#verify(this.#rest);
   }
 
+  /** Nothing more is verified. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
   async #verify(jobs: readonly ChunkJob[]): Promise<void> {
-    const failed = await verifyChunks(jobs.values(), this.#context.options);
-    this.verifiedBytes += jobs.reduce((sum, job) => sum + chunkBytes(job), 0);
+    const failed = await verifyChunks(this.#until(jobs), this.#context.options);
     if (failed.length === 0) return;
     await this.#verifyTree(failed);
     for (const { file, info, offset, reason } of failed) {
       this.distrusted.add(info.number);
       this.warnings.push({ file: file.path, offset, reason });
+    }
+  }
+
+  *#until(jobs: readonly ChunkJob[]): Generator<ChunkJob, void> {
+    for (const job of jobs) {
+      if (this.#isStopped) return;
+      this.verifiedBytes += chunkBytes(job);
+      yield job;
     }
   }
 

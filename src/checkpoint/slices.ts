@@ -84,3 +84,12 @@ export class Slices {
     }
   }
 }
+
+/** Work that never waits for anything but its turn. */
+export function* steps<Result>(work: Generator<void, Result, void>): SlicedWork<Result> {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+    yield undefined;
+  }
+}

@@ -25,7 +25,7 @@ import { chunksOf, verifyChunks } from './chunk-checks.ts';
 import { DATA_HEADER_BYTES } from './data-header.ts';
 import { DataWriter } from './data-writer.ts';
 import { encodeIndexFile } from './index-file.ts';
-import { type SlicedWork, Slices } from './slices.ts';
+import { type SlicedWork, Slices, steps } from './slices.ts';
 
 /** The state at one index, as a tree that can be written while the state goes on: a `Snapshot` with a root. */
 export interface TreeSource {
@@ -285,15 +285,6 @@ interface WritePlan {
 function isOneOf(kept: readonly DataFileInfo[]): (file: number) => boolean {
   const numbers = new Set(kept.map(({ number }) => number));
   return (file) => numbers.has(file);
-}
-
-/** Work that never waits. */
-function* steps<Result>(work: Generator<void, Result, void>): SlicedWork<Result> {
-  for (;;) {
-    const step = work.next();
-    if (step.done === true) return step.value;
-    yield undefined;
-  }
 }
 
 function differs(file: string, offset: number): TidemarkError {

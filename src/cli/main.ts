@@ -33,6 +33,7 @@ function buildProgram(done: (code: number) => void): Command {
       '\nExit codes: 0 done, 1 wrong call, 2 try again, 3 repair, 4 restore from a copy, 5 bug.',
     );
   addStart(program, done);
+  addCheckpoint(program, done);
   addInspect(program, done);
   addVerify(program, done);
   return program;
@@ -57,6 +58,20 @@ function addStart(program: Command, done: (code: number) => void): void {
         done(await start(options));
       },
     );
+}
+
+function addCheckpoint(program: Command, done: (code: number) => void): void {
+  program
+    .command('checkpoint [dir]')
+    .description('take a checkpoint: of the running node at --port, or of a stopped one in its directory')
+    .option('--host <address>', 'where the node listens', '127.0.0.1')
+    .option('--port <number>', 'its port of the Redis protocol', parsePort, 6401)
+    .option('--json', 'print one JSON document', false)
+    .addHelpText('after', '\nExamples:\n  tidemark checkpoint --port 6401\n  tidemark checkpoint ./data')
+    .action(async (dir: string | undefined, options: { host: string; port: number; json: boolean }) => {
+      const { checkpoint } = await import('./checkpoint.ts');
+      done(await checkpoint(dir ?? null, options));
+    });
 }
 
 function addInspect(program: Command, done: (code: number) => void): void {

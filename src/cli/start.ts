@@ -32,9 +32,21 @@ export async function start(options: StartOptions): Promise<number> {
       host: options.host,
       port: options.port,
       info: () => nodeInfo(node),
+      checkpoints: {
+        get isTaking() {
+          return node.stats().checkpoints.isTaking;
+        },
+        get lastTakenAt() {
+          return node.lastCheckpointAt;
+        },
+        take: async () => ({ ...(await node.checkpoint()) }),
+      },
     });
     announce(options, server, node.recovery);
-    onSignals(() => void server.close().then(() => node.close()));
+    onSignals(() => {
+      if (!options.json && options.dir !== MEMORY_DIR) print('stopping; a last checkpoint is taken');
+      void server.close().then(() => node.close());
+    });
     const failure = await node.whenStopped();
     await server.close();
     if (failure === null) {
@@ -89,11 +101,13 @@ function announce(options: StartOptions, { host, port }: Announced, recovery: Re
   print(`\n${table(hints).replace(/^/gm, '  ')}\n`);
 }
 
-function describeRecovery(dir: string, { isNew, lastIndex, commandsReplayed, tookMs }: Recovery): string {
+function describeRecovery(dir: string, recovery: Recovery): string {
+  const { isNew, checkpoint, entriesReplayed, commandsReplayed, tookMs } = recovery;
   if (isNew) return `made ${dir}`;
   const commands = count(commandsReplayed, 'command');
-  const entries = count(lastIndex, 'entry', 'entries');
-  return `recovered ${commands} in ${entries} from ${dir} in ${Math.round(tookMs)} ms`;
+  const entries = count(entriesReplayed, 'entry', 'entries');
+  const state = checkpoint === null ? '' : `the checkpoint of entry ${checkpoint.index} and `;
+  return `recovered ${state}${commands} in ${entries} from ${dir} in ${Math.round(tookMs)} ms`;
 }
 
 /**

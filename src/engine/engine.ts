@@ -10,11 +10,13 @@ import { bufferOf } from '../base/bytes.ts';
 import { defaultShape } from '../base/merkle/shape.ts';
 import { type Index, nextIndex, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
+import type { ColdState } from '../checkpoint/background-loader.ts';
 import { SET_KEYS_MAX } from '../state/change-set.ts';
 import { LiveState } from '../state/live-state.ts';
 import type { Snapshot } from '../state/snapshot.ts';
 import type { StateReader } from '../state/state.ts';
 import { FROZEN_SETS_MAX } from '../state/state-tree.ts';
+import type { StoredFiles, StoredTree } from '../state/stored.ts';
 import { forEachCommand } from './entry.ts';
 import { Folding } from './folding.ts';
 import type { Machine } from './machine.ts';
@@ -51,12 +53,15 @@ export interface StateRoot {
   readonly root: string;
 }
 
-/** A snapshot with a root. */
-export interface EngineSnapshot {
-  readonly snapshot: Snapshot;
-  /** Index and time of the last entry that had been applied. */
+/** The last entry that had been applied. */
+export interface EnginePosition {
   readonly index: Index;
   readonly time: number;
+}
+
+/** A snapshot with a root. */
+export interface EngineSnapshot extends EnginePosition {
+  readonly snapshot: Snapshot;
 }
 
 export class Engine {
@@ -73,6 +78,38 @@ export class Engine {
     this.#state = new LiveState({ seed: hashSeed, shape: defaultShape(salt) });
     const onCaughtUp = (): void => this.#onCaughtUp();
     this.#folding = new Folding({ state: this.#state, clock, onFatal, onCaughtUp });
+  }
+
+  /**
+   * Takes the state of a checkpoint, before the first entry, in steps. Afterwards what is read or written
+   * comes from its files as it is needed, and from `coldState` the rest.
+   * @throws TidemarkError TIDEMARK_CHECKPOINT_DAMAGED: this engine must not be used then.
+   */
+  *install(tree: StoredTree, files: StoredFiles, at: EnginePosition): Generator<void, void> {
+    assert(this.#appliedIndex === 0, 'a state is installed before the first entry');
+    yield* this.#state.install(tree, files);
+    this.#appliedIndex = at.index;
+    this.#appliedTime = at.time;
+  }
+
+  /** Parts of the state that are still in files, for who loads them. */
+  get coldState(): ColdState {
+    return this.#state;
+  }
+
+  /** Keys that are not in memory yet. */
+  get keysToLoad(): number {
+    return this.#state.keysToLoad;
+  }
+
+  /** Number of keys: exact once everything is in memory. */
+  get approximateKeys(): number {
+    return this.#state.approximateSize;
+  }
+
+  /** Bytes of all keys and values in memory. */
+  get liveBytes(): number {
+    return this.#state.liveBytes;
   }
 
   get state(): StateReader {
@@ -168,8 +205,10 @@ export class Engine {
       let result: unknown;
       try {
         result = this.#machine.apply(this.#state, command, context);
+        this.#requireReadable();
       } catch (error) {
         this.#state.rollback();
+        this.#requireReadable();
         if (isFatal(error)) throw error;
         outcomes?.failed(at, error);
         return;
@@ -180,6 +219,12 @@ export class Engine {
     this.#appliedIndex = index;
     this.#appliedTime = time;
     this.#folding.entryApplied();
+  }
+
+  /** A part of the state that cannot be read is no result, even if the machine caught the error. */
+  #requireReadable(): void {
+    const { readFailure } = this.#state;
+    if (readFailure !== null) throw readFailure;
   }
 }
 

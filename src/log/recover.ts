@@ -21,7 +21,7 @@
 import { assert } from '../base/assert.ts';
 import type { Chance } from '../base/chance.ts';
 import { isTidemarkError } from '../base/errors.ts';
-import { type Index, nextIndex, previousIndex } from '../base/positions.ts';
+import { type Index, laterOf, nextIndex, previousIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { File, FileSystem } from '../storage/file-system.ts';
 import { damagedLog } from './damage.ts';
@@ -276,10 +276,6 @@ async function keepTornBytes(input: RecoverInput, old: Segment, tail: Tail): Pro
 /** The last entry that the status knows of: one that was committed, or compacted away. */
 export function promisedIndex(promise: RecoverInput['promise']): Index {
   return laterOf(promise.commitIndex, previousIndex(promise.firstIndex));
-}
-
-function laterOf(one: Index, other: Index): Index {
-  return one > other ? one : other;
 }
 
 function beginsTooLate(dir: string, firstIndex: Index, replayAfter: Index): Error {

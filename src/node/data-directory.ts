@@ -17,6 +17,7 @@ import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { toIndex, toTerm, toTimeline } from '../base/positions.ts';
 import { PROCESS_LABEL } from '../base/process.ts';
 import type { Clock } from '../base/time.ts';
+import { CHECKPOINTS_DIR } from '../checkpoint/checkpoint-name.ts';
 import { createLog, FIRST_SEGMENT_NAME, FIRST_SEQUENCE } from '../log/create-log.ts';
 import { readToEnd } from '../log/read-to-end.ts';
 import { isSegmentName, SEGMENT_HEADER_BYTES } from '../log/segment.ts';
@@ -33,7 +34,7 @@ const KNOWN_NAMES: readonly string[] = [
   STATUS_NAME,
   STATUS_TEMPORARY_NAME,
   'log',
-  'checkpoints',
+  CHECKPOINTS_DIR,
   'journal',
   'quarantine',
   'lost+found', // A fresh ext4 mount.
@@ -158,7 +159,9 @@ async function refuseForeignDirectory(fs: FileSystem, dir: string): Promise<void
  * and the first segment without a record. Then nobody was promised anything.
  */
 async function isUnmade(fs: FileSystem, dir: string): Promise<boolean> {
-  if ((await listIfThere(fs, `${dir}/quarantine`)).length > 0) return false;
+  for (const holder of ['quarantine', CHECKPOINTS_DIR]) {
+    if ((await listIfThere(fs, `${dir}/${holder}`)).length > 0) return false;
+  }
   for (const name of await listIfThere(fs, `${dir}/log`)) {
     // A spare that was being zeroed may hold anything; a segment has its name only when it is whole.
     if (!isSegmentName(name) && !isSparseIndexName(name)) continue;

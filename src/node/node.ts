@@ -1,6 +1,6 @@
 /** A node: one engine, its log, its status and the ordering that feeds it, put together. */
 
-import { TidemarkError } from '../base/errors.ts';
+import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import type { Index } from '../base/positions.ts';
 import type { Engine, StateRoot } from '../engine/engine.ts';
 import type { Call, CallableMachine } from '../engine/machine.ts';
@@ -13,18 +13,37 @@ import type { FileLock } from '../storage/file-system.ts';
 import type { CommitRecorder } from './commit-recorder.ts';
 import { closeDataDirectory } from './data-directory.ts';
 import type { Lateness } from './lateness.ts';
+import type { CheckpointSummary, NodeCheckpoints } from './node-checkpoints.ts';
 
 /** What `open` found and did. */
 export interface NodeRecovery extends RecoveryReport {
+  /** The checkpoint that the state was installed from; null when the log had everything. */
+  readonly checkpoint: RestoredCheckpoint | null;
   /** Whether the data directory was made just now. */
   readonly isNew: boolean;
+  /** Entries and commands after the checkpoint. */
+  readonly entriesReplayed: number;
   readonly commandsReplayed: number;
   /** Time from `open` to ready, in milliseconds. */
   readonly tookMs: number;
 }
 
-export interface NodeStats {
+/** What was read of a checkpoint by the time the node was ready; the rest follows while it serves. */
+export interface RestoredCheckpoint {
+  readonly file: string;
+  readonly index: Index;
+  readonly root: string;
   readonly keys: number;
+  /** Bytes read, and bytes held against their checksums. */
+  readonly bytesRead: number;
+  readonly bytesVerified: number;
+}
+
+export interface NodeStats {
+  /** Number of keys: exact once `keysToLoad` is 0. */
+  readonly keys: number;
+  /** Keys that are still in files only. */
+  readonly keysToLoad: number;
   readonly stateBytes: number;
   /** Changes that the tree of the state does not have yet: they make the next root, or checkpoint, later. */
   readonly changesPending: number;
@@ -38,6 +57,15 @@ export interface NodeStats {
   /** Longest time that due work waited for the event loop, in milliseconds. */
   readonly latenessMsMax: number;
   readonly log: Readonly<LogStats>;
+  readonly checkpoints: CheckpointStats;
+}
+
+export interface CheckpointStats {
+  /** The newest one; null when there is none. */
+  readonly last: CheckpointSummary | null;
+  readonly isTaking: boolean;
+  /** Why the last attempt failed; null when it did not. */
+  readonly failure: string | null;
 }
 
 export interface NodeParts {
@@ -47,6 +75,7 @@ export interface NodeParts {
   readonly lock: FileLock;
   readonly ordering: LocalOrdering;
   readonly commits: CommitRecorder;
+  readonly checkpoints: NodeCheckpoints;
   readonly lateness: Lateness;
   readonly recovery: NodeRecovery;
 }
@@ -104,12 +133,14 @@ export class Node<Commands, Queries> {
   ): Promise<Named<Queries, Name>['result']> {
     return new Promise((resolve, reject) => {
       const machine = this.#machine;
+      const stop = (error: Error): void => queueMicrotask(() => this.fail(error));
       this.#parts.ordering.enqueueRead({
         read(state) {
           try {
             resolve(machine.detach(machine.query(state, name, args)));
           } catch (error) {
             reject(error);
+            if (isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED')) stop(error);
           }
         },
         fail: reject,
@@ -126,6 +157,32 @@ export class Node<Commands, Queries> {
     return this.#parts.engine.root();
   }
 
+  /**
+   * Takes a checkpoint of everything applied so far; resolves when it is durable and was read back. Commands
+   * go on. Calls that come while one is taken share the next; when nothing has changed since the newest one,
+   * that is the answer. Waits until the whole state is in memory.
+   *
+   * Rejects with TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES or TIDEMARK_IO: then older checkpoints and the log
+   * are as they were, and the node goes on; with TIDEMARK_NOT_OPEN.
+   */
+  checkpoint(): Promise<CheckpointSummary> {
+    return this.#parts.checkpoints.take();
+  }
+
+  /** When the newest checkpoint was taken, or the node started when there is none: milliseconds since 1970. */
+  get lastCheckpointAt(): number {
+    return this.#parts.checkpoints.lastTakenAt;
+  }
+
+  /**
+   * Resolves when everything is in memory. A node serves before: what it needs it reads from the checkpoint.
+   * Rejects with TIDEMARK_CHECKPOINT_DAMAGED when a part cannot be read; the node stops then, and its next
+   * start uses an older checkpoint.
+   */
+  whenLoaded(): Promise<void> {
+    return this.#parts.checkpoints.whenLoaded();
+  }
+
   /** Resolves when less than half of `pendingBytesMax` waits for the disk, and the tree is not behind. */
   drained(): Promise<void> {
     return this.#parts.ordering.whenDrained();
@@ -137,9 +194,10 @@ export class Node<Commands, Queries> {
   }
 
   stats(): NodeStats {
-    const { engine, log, lateness } = this.#parts;
+    const { engine, log, lateness, checkpoints } = this.#parts;
     return {
-      keys: engine.state.size,
+      keys: engine.approximateKeys,
+      keysToLoad: engine.keysToLoad,
       stateBytes: engine.stateBytes,
       changesPending: engine.changesPending,
       commandsApplied: engine.commandsApplied,
@@ -150,6 +208,11 @@ export class Node<Commands, Queries> {
       refusal: log.refusal?.message ?? null,
       latenessMsMax: lateness.maxMs,
       log: { ...log.stats },
+      checkpoints: {
+        last: checkpoints.last,
+        isTaking: checkpoints.isTaking,
+        failure: checkpoints.lastFailure,
+      },
     };
   }
 
@@ -161,7 +224,7 @@ export class Node<Commands, Queries> {
     return this.#stopped;
   }
 
-  /** Answers what is in flight, makes the end of the log provable and frees the directory. Idempotent. */
+  /** Answers what is in flight, takes a last checkpoint, makes the end of the log provable and frees the directory. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -181,16 +244,18 @@ export class Node<Commands, Queries> {
     try {
       this.#parts.ordering.stop(later, inFlight);
     } finally {
-      this.#onStopped(this.#failure);
+      void this.#parts.checkpoints.setAside(this.#failure).then(() => this.#onStopped(this.#failure));
     }
   }
 
   async #close(): Promise<void> {
-    const { engine, ordering, log, status, lateness, commits } = this.#parts;
+    const { engine, ordering, log, status, lateness, commits, checkpoints } = this.#parts;
     lateness.stop();
     commits.stop();
     try {
       await ordering.close();
+      await checkpoints.close(this.#failure);
+      await log.close();
       if (this.#failure === null) {
         status.update({ commitIndex: log.durableIndex });
         await status.whenPersisted();

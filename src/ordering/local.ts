@@ -42,10 +42,7 @@ const ENTRY_BYTES_MAX = 4 * 1024 * 1024;
 const TERM = toTerm(0);
 
 /** The log as this ordering uses it; its callbacks are the three `on…` methods below. */
-export type LocalLog = Pick<
-  Log,
-  'append' | 'flush' | 'close' | 'lastIndex' | 'lastTime' | 'durableIndex' | 'refusal'
->;
+export type LocalLog = Pick<Log, 'append' | 'flush' | 'lastIndex' | 'lastTime' | 'durableIndex' | 'refusal'>;
 
 export interface LocalConfig {
   readonly engine: Engine;
@@ -126,12 +123,11 @@ export class LocalOrdering implements Ordering {
     return new Promise((resolve, reject) => this.#drainWaiters.push({ resolve, reject }));
   }
 
-  /** Takes nothing more, waits until everything taken is answered, and closes the log. */
+  /** Takes nothing more, and waits until everything taken is answered. */
   async close(): Promise<void> {
     this.#stopped ??= new TidemarkError('TIDEMARK_NOT_OPEN', 'the node is closing', { remedy: 'fix-call' });
     this.#turn();
     if (!this.#isIdle) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
-    await this.#log?.close();
   }
 
   /** Of the log: entries up to `index` are durable. The next write starts before they are applied. */

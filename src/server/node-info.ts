@@ -6,16 +6,30 @@ import type { InfoSections } from './info.ts';
 /** A node, as far as INFO needs it. */
 export interface InformedNode {
   readonly recovery: NodeRecovery;
+  readonly lastCheckpointAt: number;
   stats(): NodeStats;
 }
 
 export function nodeInfo(node: InformedNode): InfoSections {
   const stats = node.stats();
-  const { log } = stats;
+  const { log, checkpoints } = stats;
+  const { last } = checkpoints;
   return {
     memory: { state_bytes: stats.stateBytes },
     persistence: {
       loading: 0,
+      rdb_bgsave_in_progress: checkpoints.isTaking ? 1 : 0,
+      rdb_last_save_time: Math.floor(node.lastCheckpointAt / 1000),
+      rdb_last_bgsave_status: checkpoints.failure === null ? 'ok' : 'err',
+      rdb_last_bgsave_time_sec: last === null ? -1 : Math.round(last.durationMs / 1000),
+      tidemark_checkpoint_index: last?.index ?? 0,
+      tidemark_checkpoint_kind: last?.kind ?? 'none',
+      tidemark_checkpoint_bytes: last?.bytes ?? 0,
+      tidemark_checkpoint_bytes_needed: last?.bytesNeeded ?? 0,
+      tidemark_checkpoint_ms: last?.durationMs ?? 0,
+      tidemark_checkpoint_pause_ms_max: last?.longestPauseMs ?? 0,
+      tidemark_checkpoint_failure: checkpoints.failure ?? 'none',
+      tidemark_keys_to_load: stats.keysToLoad,
       tidemark_first_index: stats.firstIndex,
       tidemark_durable_index: stats.durableIndex,
       tidemark_applied_index: stats.appliedIndex,

@@ -38,6 +38,7 @@ export class ColdLeaves {
   #installed: Int32Array = new Int32Array(0);
   #count = 0;
   #keys = 0;
+  #failure: unknown = null;
   /** Records of the leaf being read, not linked yet. */
   readonly #stored: number[] = [];
   /** Records stored for keys that had another one, since whoever minds emptied the list. */
@@ -51,6 +52,11 @@ export class ColdLeaves {
   /** How many are still cold. */
   get count(): number {
     return this.#count;
+  }
+
+  /** What kept the first leaf that could not be read from being read; null when all could. */
+  get failure(): unknown {
+    return this.#failure;
   }
 
   /** Keys in them. */
@@ -102,6 +108,9 @@ export class ColdLeaves {
     try {
       this.#readLeaf(node);
       isWhole = true;
+    } catch (error) {
+      this.#failure ??= error;
+      throw error;
     } finally {
       if (!isWhole) {
         for (const record of this.#stored) this.#index.free(record);

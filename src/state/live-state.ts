@@ -165,6 +165,14 @@ export class LiveState implements StateWriter {
     return this.#tree.cold.count === 0;
   }
 
+  /**
+   * Why a part of the state could not be read; null when every part could. Then nothing that was read or
+   * written since counts, whatever became of the error.
+   */
+  get readFailure(): unknown {
+    return this.#tree.cold.failure;
+  }
+
   /** Keys that are not in memory yet. */
   get keysToLoad(): number {
     return this.#tree.cold.keys;

@@ -1,0 +1,247 @@
+/** The parts of a node, from an open data directory to what takes commands. */
+
+import { assert } from '../base/assert.ts';
+import type { Chance } from '../base/chance.ts';
+import { isTidemarkError } from '../base/errors.ts';
+import { type Index, laterOf } from '../base/positions.ts';
+import type { Clock } from '../base/time.ts';
+import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
+import { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
+import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
+import { Engine } from '../engine/engine.ts';
+import type { Machine } from '../engine/machine.ts';
+import { Log } from '../log/log.ts';
+import type { LogStatus } from '../log/log-files.ts';
+import type { LogOptions } from '../log/log-options.ts';
+import type { StatusFile } from '../log/status.ts';
+import { LocalOrdering } from '../ordering/local.ts';
+import type { LocalOptions } from '../ordering/local-options.ts';
+import { KEY_HASH_SEED_BYTES } from '../state/key-hash.ts';
+import type { FileSystem } from '../storage/file-system.ts';
+import { CommitRecorder } from './commit-recorder.ts';
+import type { DataDirectory } from './data-directory.ts';
+import { Lateness } from './lateness.ts';
+import type { Node, NodeParts, NodeRecovery, RestoredCheckpoint } from './node.ts';
+import { NodeCheckpoints } from './node-checkpoints.ts';
+import { type Restored, restore } from './restore.ts';
+
+export interface Doors {
+  readonly fs: FileSystem;
+  readonly clock: Clock;
+  readonly chance: Chance;
+}
+
+/**
+ * How far the state was brought back. In this order, each from its first report to `done` = `total`:
+ * - `log`: entries after the checkpoint, replayed; the node is ready when all are.
+ * - `state`: keys of the checkpoint in memory, while the node serves; see `Node.whenLoaded`.
+ */
+export interface RecoveryProgress {
+  readonly phase: 'log' | 'state';
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface Assembly {
+  readonly doors: Doors;
+  readonly machine: Machine;
+  readonly directory: DataDirectory;
+  readonly wiring: Wiring;
+  /** What the platform cannot do. */
+  readonly notices: readonly string[];
+  readonly dataDir: string;
+  readonly log: Required<LogOptions>;
+  readonly local: Required<LocalOptions>;
+  readonly checkpoint: ResolvedCheckpointOptions;
+  readonly onProgress: (progress: RecoveryProgress) => void;
+}
+
+/** Carries what the disk reports to the node, which does not exist yet when the disk is first touched. */
+export class Wiring {
+  #node: Node<unknown, unknown> | null = null;
+  #early: unknown = null;
+
+  readonly fail = (error: unknown): void => {
+    if (this.#node === null) this.#early ??= error;
+    else this.#node.fail(error);
+  };
+
+  connect(node: Node<unknown, unknown>, parts: NodeParts): void {
+    parts.ordering.start(parts.log);
+    this.#node = node;
+    if (this.#early !== null) node.fail(this.#early);
+  }
+}
+
+/** Recovers the state, opens the log for more, and puts everything together. */
+export async function assemble(assembly: Assembly): Promise<NodeParts> {
+  const { doors, dataDir, directory, wiring, checkpoint: options, onProgress } = assembly;
+  const { status, lock } = directory;
+  const { clock } = doors;
+  const started = clock.monotonic();
+  let engine: Engine | null = null;
+  const store = await CheckpointStore.find({
+    ...doors,
+    dataDir,
+    clusterId: status.current.clusterId,
+    nodeId: status.current.nodeId,
+    options,
+    isBusy: () => engine?.isBusy ?? false,
+  });
+  const commits = new CommitRecorder(status, clock);
+  const restored = await restore({
+    ...doors,
+    dataDir,
+    status,
+    store,
+    options,
+    makeEngine: () => makeEngine(assembly),
+    openLog: (into, knownIndex) => openLog(assembly, into, commits, knownIndex),
+  });
+  const { opened, checkpoint } = restored;
+  const { log, ordering } = opened;
+  engine = restored.engine;
+  const { appliedIndex } = engine;
+  assert(appliedIndex === log.durableIndex, `replay ends at ${log.durableIndex}, not ${appliedIndex}`);
+  const recovery: NodeRecovery = {
+    ...log.report,
+    warnings: [
+      ...warningsOf(assembly, store, checkpoint),
+      ...(await cleanUp(store, restored)),
+      ...log.report.warnings,
+    ],
+    isNew: directory.isNew,
+    checkpoint: checkpoint && describeRestored(checkpoint),
+    entriesReplayed: appliedIndex - (checkpoint?.info.index ?? 0),
+    commandsReplayed: engine.commandsApplied,
+    tookMs: clock.monotonic() - started,
+  };
+  commits.committed(log.durableIndex);
+  const checkpoints = new NodeCheckpoints({
+    engine,
+    log,
+    status,
+    store,
+    options,
+    clock,
+    checkpoint,
+    onProgress: (done, total) => onProgress({ phase: 'state', done, total }),
+    onFatal: wiring.fail,
+  });
+  const lateness = new Lateness(clock);
+  return { engine, log, status, lock, ordering, commits, checkpoints, lateness, recovery };
+}
+
+function makeEngine({ machine, directory, doors, wiring }: Assembly): Engine {
+  return new Engine({
+    machine,
+    hashSeed: doors.chance.fill(new Uint8Array(KEY_HASH_SEED_BYTES)),
+    salt: Buffer.from(directory.status.current.clusterId, 'hex'),
+    clock: doors.clock,
+    onFatal: wiring.fail,
+  });
+}
+
+/** Opens the log behind what an engine has, replays it there, and has an ordering feed both. */
+async function openLog(
+  { doors, dataDir, directory, wiring, log: options, local, onProgress }: Assembly,
+  engine: Engine,
+  commits: CommitRecorder,
+  knownIndex: Index,
+): Promise<{ log: Log; ordering: LocalOrdering }> {
+  const { status } = directory;
+  const replayAfter = engine.appliedIndex;
+  const ordering = new LocalOrdering({ engine, clock: doors.clock, options: local, onFatal: wiring.fail });
+  const log = await Log.open({
+    ...doors,
+    dataDir,
+    identity: status.current,
+    status: logStatus(status, knownIndex),
+    options,
+    replayAfter,
+    onReplay(entry, lastIndex) {
+      engine.replay(entry);
+      onProgress({ phase: 'log', done: entry.index - replayAfter, total: lastIndex - replayAfter });
+    },
+    onDurable(index) {
+      ordering.onDurable(index);
+      commits.committed(index);
+    },
+    onRefused: (afterIndex, error) => ordering.onRefused(afterIndex, error),
+    onPoisoned: wiring.fail,
+  });
+  return { log, ordering };
+}
+
+/**
+ * The fields of the status that the log reads and keeps true.
+ * @param knownIndex The newest entry that a checkpoint has: it was committed, even if the status lags behind.
+ */
+function logStatus(status: StatusFile, knownIndex: Index): LogStatus {
+  const { firstIndex, segmentSequence, commitIndex } = status.current;
+  return {
+    promise: { firstIndex, segmentSequence, commitIndex: laterOf(commitIndex, knownIndex) },
+    makeDurable: () => status.makeDurable(),
+    persistSequence(sequence) {
+      status.update({ segmentSequence: sequence });
+      return status.whenPersisted();
+    },
+    persistFirstIndex(first) {
+      status.update({ firstIndex: first });
+      return status.whenPersisted();
+    },
+  };
+}
+
+/** Cleans the checkpoints up; on a full disk later, before the next one is taken. */
+async function cleanUp(
+  store: CheckpointStore,
+  { opened, checkpoint }: Restored<{ readonly log: Log }>,
+): Promise<string[]> {
+  try {
+    const { removed, quarantined } = await store.cleanUp();
+    return [
+      ...quarantined.map((path) => `moved a damaged checkpoint file to ${path}`),
+      ...removed.map((path) => `removed ${path}, which a crash had left unfinished`),
+    ];
+  } catch (error) {
+    if (isTidemarkError(error) && error.remedy === 'retry') {
+      return [`checkpoints could not be cleaned up yet: ${error.message}`];
+    }
+    await opened.log.close();
+    await checkpoint?.files.close();
+    throw error;
+  }
+}
+
+function warningsOf(
+  { directory, notices }: Assembly,
+  store: CheckpointStore,
+  checkpoint: OpenCheckpoint | null,
+): string[] {
+  const instead =
+    checkpoint === null ? 'the whole log was replayed' : `the one of entry ${checkpoint.info.index} was used`;
+  return [
+    ...directory.status.repaired.map((copy) => `repaired copy ${copy.copy} of the status: ${copy.reason}`),
+    ...store.damages.map(
+      ({ file, offset, reason }) =>
+        `the checkpoint file ${file} is damaged at offset ${offset}: ${reason}; ${instead}`,
+    ),
+    ...(checkpoint?.warnings ?? []).map(
+      ({ file, offset, reason }) =>
+        `the checkpoint file ${file} is damaged at offset ${offset} (${reason}), in nothing that is needed`,
+    ),
+    ...notices,
+  ];
+}
+
+function describeRestored({ found, info, files, verifiedBytes }: OpenCheckpoint): RestoredCheckpoint {
+  return {
+    file: found.path.slice(found.path.lastIndexOf('/') + 1),
+    index: info.index,
+    root: info.root,
+    keys: info.keys,
+    bytesRead: files.bytesRead,
+    bytesVerified: verifiedBytes,
+  };
+}

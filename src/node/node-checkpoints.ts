@@ -1,0 +1,221 @@
+/**
+ * The checkpoints of a running node: loads in the background what the state was installed from, takes
+ * checkpoints on request, gives back the log behind them, and sets a damaged one aside.
+ *
+ * Requests wait until the whole state is in memory. What is read by then was verified, and no checkpoint is
+ * ever made from parts of a damaged one.
+ */
+
+import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
+import { type Index, toIndex } from '../base/positions.ts';
+import type { Clock } from '../base/time.ts';
+import { BackgroundLoader } from '../checkpoint/background-loader.ts';
+import { type CheckpointInfo, chainBytes } from '../checkpoint/checkpoint-info.ts';
+import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
+import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
+import { Checkpointer, type HeldState } from '../checkpoint/checkpointer.ts';
+import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Log } from '../log/log.ts';
+import type { StatusFile } from '../log/status.ts';
+
+/** A checkpoint, for people and programs. */
+export interface CheckpointSummary {
+  /** Name of its index file in `checkpoints/`. */
+  readonly file: string;
+  /** Index of the last entry in it. */
+  readonly index: Index;
+  /** 64 hexadecimal digits: the root of the state at that index. */
+  readonly root: string;
+  readonly kind: 'full' | 'incremental';
+  readonly keys: number;
+  /** When it was taken, in milliseconds since 1970. */
+  readonly takenAt: number;
+  /** Bytes and nodes that were written for it; an incremental one refers to earlier files for the rest. */
+  readonly bytes: number;
+  readonly nodes: number;
+  /** Bytes and number of all files it needs. */
+  readonly bytesNeeded: number;
+  readonly files: number;
+  /** Time it took to write, in milliseconds, and the longest time that it held the event loop. */
+  readonly durationMs: number;
+  readonly longestPauseMs: number;
+}
+
+export interface NodeCheckpointsConfig {
+  readonly engine: Engine;
+  readonly log: Log;
+  readonly status: StatusFile;
+  readonly store: CheckpointStore;
+  readonly options: ResolvedCheckpointOptions;
+  readonly clock: Clock;
+  /** What the state was installed from. */
+  readonly checkpoint: OpenCheckpoint | null;
+  readonly onProgress: (keysLoaded: number, keysTotal: number) => void;
+  /** A part of the state cannot be read: the node must stop. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export class NodeCheckpoints {
+  readonly #config: NodeCheckpointsConfig;
+  readonly #checkpointer: Checkpointer;
+  readonly #loader: BackgroundLoader | null;
+  readonly #loaded: Promise<void>;
+  readonly #startedAt: number;
+  #lastFailure: string | null = null;
+  #settingAside: Promise<void> | null = null;
+
+  constructor(config: NodeCheckpointsConfig) {
+    const { engine, log, store, options, status } = config;
+    this.#config = config;
+    this.#startedAt = config.clock.now();
+    this.#checkpointer = new Checkpointer({
+      store,
+      position: () => ({ timeline: status.current.timeline, index: engine.appliedIndex }),
+      hold: () => this.#hold(),
+      onCommitted: async (_, oldestKept) => {
+        if (options.compactLogAfterCheckpoint) await log.compactTo(oldestKept);
+      },
+      onProblem: (error) => this.#noteFailure(error),
+    });
+    this.#loader = this.#makeLoader();
+    this.#loaded = this.#load();
+    this.#loaded.catch(() => undefined); // Who waits for it is told.
+  }
+
+  /** Resolves when the whole state is in memory; rejects when a part of it cannot be read. */
+  whenLoaded(): Promise<void> {
+    return this.#loaded;
+  }
+
+  get isTaking(): boolean {
+    return this.#checkpointer.isRunning;
+  }
+
+  /** The newest one; null when there is none. */
+  get last(): CheckpointSummary | null {
+    const { base, basePath } = this.#config.store;
+    return base === null || basePath === null ? null : summaryOf(base, basePath);
+  }
+
+  /** When the newest was taken, or the node started when there is none: milliseconds since 1970. */
+  get lastTakenAt(): number {
+    return this.#config.store.base?.takenAt ?? this.#startedAt;
+  }
+
+  /** Why the last attempt failed; null when it did not. */
+  get lastFailure(): string | null {
+    return this.#lastFailure;
+  }
+
+  async take(): Promise<CheckpointSummary> {
+    try {
+      const info = await this.#checkpointer.request();
+      this.#lastFailure = null;
+      return summaryOf(info, this.#config.store.basePath ?? '');
+    } catch (error) {
+      this.#noteFailure(error);
+      throw error;
+    }
+  }
+
+  /**
+   * Ends with one more checkpoint, if that is wanted and the node did not fail. One that cannot be taken is no
+   * failure of the close: the log has everything.
+   */
+  async close(failure: Error | null): Promise<void> {
+    const { engine, store, checkpoint, options } = this.#config;
+    const isLastWanted = failure === null && options.checkpointOnClose;
+    this.#loader?.stop();
+    checkpoint?.stop();
+    const isDue = engine.appliedIndex > (store.base?.index ?? 0);
+    if (isLastWanted && isDue && engine.keysToLoad === 0) await this.take().catch(() => undefined);
+    await this.#checkpointer.close();
+    await this.#loaded.catch(() => undefined);
+    await this.#settingAside;
+    await checkpoint?.files.close();
+  }
+
+  /** After `error` stopped the node: if a checkpoint is damaged, the next start shall use an older one. */
+  setAside(error: Error): Promise<void> {
+    if (isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED')) this.#settingAside ??= this.#quarantine(error);
+    return this.#settingAside ?? Promise.resolve();
+  }
+
+  async #quarantine(error: TidemarkError): Promise<void> {
+    try {
+      await this.#config.store.quarantineBase(error.message);
+    } catch (failure) {
+      this.#noteFailure(failure); // The next start meets the damage again, and says so again.
+    }
+  }
+
+  #makeLoader(): BackgroundLoader | null {
+    const { checkpoint, engine, clock, options, onProgress } = this.#config;
+    if (checkpoint === null) return null;
+    const keysTotal = checkpoint.info.keys;
+    return new BackgroundLoader({
+      state: engine.coldState,
+      files: checkpoint.files,
+      clock,
+      options,
+      isBusy: () => engine.isBusy,
+      onProgress: () => onProgress(keysTotal - engine.keysToLoad, keysTotal),
+    });
+  }
+
+  async #load(): Promise<void> {
+    const { checkpoint, store, onFatal } = this.#config;
+    try {
+      if (checkpoint !== null) {
+        await this.#loader?.run();
+        await checkpoint.verifyRest();
+        store.installed(checkpoint); // What it now knows to be damaged is not used by the next one.
+        if (this.#config.engine.keysToLoad === 0) await checkpoint.files.close();
+      }
+      this.#checkpointer.start();
+    } catch (error) {
+      onFatal(error);
+      throw error;
+    }
+  }
+
+  async #hold(): Promise<HeldState> {
+    const { engine, status } = this.#config;
+    const stateBytes = engine.liveBytes;
+    const { snapshot, index, time } = await engine.snapshot();
+    const { timeline, term, view, machine, membership } = status.current;
+    const place = { timeline, index, term, view, time };
+    return {
+      source: snapshot,
+      facts: { ...place, machine, members: membership, membersIndex: NO_CHANGE, stateBytes },
+      release: () => snapshot.release(),
+    };
+  }
+
+  #noteFailure(error: unknown): void {
+    this.#lastFailure = error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Members never change while one process orders. */
+const NO_CHANGE = toIndex(0);
+
+/** @param path Of its index file. */
+function summaryOf(info: CheckpointInfo, path: string): CheckpointSummary {
+  const { index, root, kind, keys, takenAt, files, cost } = info;
+  return {
+    file: path.slice(path.lastIndexOf('/') + 1),
+    index,
+    root,
+    kind,
+    keys,
+    takenAt,
+    bytes: cost.bytes,
+    nodes: cost.nodes,
+    bytesNeeded: chainBytes(info),
+    files: files.length,
+    durationMs: cost.durationMs,
+    longestPauseMs: cost.longestPauseMs,
+  };
+}

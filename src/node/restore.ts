@@ -1,0 +1,100 @@
+/**
+ * Recovery of a node: the newest checkpoint that is whole, then the log after it. A checkpoint that turns out
+ * to be damaged at any point before the node is ready is set aside for the next older one, with a fresh
+ * engine: nothing half-loaded is ever used (checklist G2, G5). Without any, the log from its first entry.
+ *
+ * Nothing on the disk changes before the log was read to its end, and checkpoints are cleaned up last.
+ */
+
+import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
+import { type Index, previousIndex, toIndex } from '../base/positions.ts';
+import type { Clock } from '../base/time.ts';
+import type { CheckpointInfo } from '../checkpoint/checkpoint-info.ts';
+import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
+import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
+import { noCheckpointLeft } from '../checkpoint/damage.ts';
+import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
+import { Slices, steps } from '../checkpoint/slices.ts';
+import type { Engine } from '../engine/engine.ts';
+import { readLogRange } from '../log/read-log.ts';
+import type { StatusFile } from '../log/status.ts';
+import type { FileSystem } from '../storage/file-system.ts';
+
+export interface RestoreInput<Opened> {
+  readonly fs: FileSystem;
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly status: StatusFile;
+  readonly store: CheckpointStore;
+  readonly options: ResolvedCheckpointOptions;
+  /** An engine without state. */
+  readonly makeEngine: () => Engine;
+  /**
+   * Opens the log and replays it into the engine.
+   * @param knownIndex The newest entry that any checkpoint has: the log must reach it.
+   */
+  readonly openLog: (engine: Engine, knownIndex: Index) => Promise<Opened>;
+}
+
+export interface Restored<Opened> {
+  readonly engine: Engine;
+  /** What `openLog` gave. */
+  readonly opened: Opened;
+  /** What the state was installed from, with its files open; null when the log had everything. */
+  readonly checkpoint: OpenCheckpoint | null;
+}
+
+/** @throws TidemarkError of the log; TIDEMARK_CHECKPOINT_DAMAGED when no checkpoint and no log is enough. */
+export async function restore<Opened>(input: RestoreInput<Opened>): Promise<Restored<Opened>> {
+  const { store, status } = input;
+  const { firstIndex } = status.current;
+  const knownIndex = newestIndex(store);
+  const isCovered = ({ index }: CheckpointInfo): boolean => index >= previousIndex(firstIndex);
+  for (;;) {
+    const checkpoint = await store.openNewest(isCovered);
+    if (checkpoint === null && firstIndex > 1) throw await nothingLeft(input);
+    const restored = await restoreFrom(input, checkpoint, knownIndex);
+    if (restored !== null) return restored;
+  }
+}
+
+/** Null when the checkpoint turned out to be damaged: it is set aside then. */
+async function restoreFrom<Opened>(
+  input: RestoreInput<Opened>,
+  checkpoint: OpenCheckpoint | null,
+  knownIndex: Index,
+): Promise<Restored<Opened> | null> {
+  const { store, openLog, makeEngine } = input;
+  const engine = makeEngine();
+  try {
+    if (checkpoint !== null) await install(input, engine, checkpoint);
+    const opened = await openLog(engine, knownIndex);
+    if (checkpoint !== null) store.installed(checkpoint);
+    return { engine, opened, checkpoint };
+  } catch (error) {
+    engine.stop();
+    await checkpoint?.files.close();
+    if (checkpoint === null || !isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED')) throw error;
+    store.refuse(checkpoint.found, error);
+    return null;
+  }
+}
+
+async function install(
+  { options, clock }: RestoreInput<unknown>,
+  engine: Engine,
+  { tree, files, info }: OpenCheckpoint,
+): Promise<void> {
+  await files.readInnerAhead(options);
+  const slices = new Slices({ clock, isBusy: () => false });
+  await slices.run(steps(engine.install(tree, files, info)));
+  files.forgetAll();
+}
+
+function newestIndex({ checkpoints }: CheckpointStore): Index {
+  return toIndex(Math.max(0, ...checkpoints.map(({ info }) => info.index)));
+}
+
+async function nothingLeft({ fs, dataDir, status, store }: RestoreInput<unknown>): Promise<TidemarkError> {
+  return noCheckpointLeft(store.damages, await readLogRange(fs, dataDir, status.current));
+}
