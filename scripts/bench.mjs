@@ -16,6 +16,7 @@ const BENCHMARKS = {
   log: 'the log alone: append to durable, beside what the disk does by itself',
   checkpoint: 'checkpoints under load and starts, beside Redis: bytes, time, stalls, latency',
   tree: 'the state as a tree: bytes that change, folding, hashing, steps, memory',
+  install: 'a state from its files: until it serves, until it is in memory, blind writes, memory',
   'live-index': 'the live index beside a Map: rates, stalls, memory',
 };
 

@@ -139,11 +139,11 @@ export class ColdLeaves {
       const { keyOffset, keyBytes, dataOffset, number: valueBytes } = cursor;
       if (isFirst && this.#index.fingerprintOf(bytes, keyOffset, keyBytes) !== fingerprint)
         throw files.damaged(place, 'first key');
-      const key = bytes.subarray(keyOffset, keyOffset + keyBytes);
       if (valueBytes <= INLINE_VALUE_BYTES_MAX) {
-        this.#stored.push(this.#index.store(key, bytes.subarray(dataOffset, dataOffset + valueBytes)));
+        this.#stored.push(this.#index.storeFrom(bytes, cursor));
         continue;
       }
+      const key = bytes.subarray(keyOffset, keyOffset + keyBytes);
       const valuePlace = places[largeCount++];
       if (valuePlace === undefined) throw files.damaged(place, 'places');
       const hash = bytes.subarray(dataOffset, dataOffset + DIGEST_BYTES);

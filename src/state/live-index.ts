@@ -261,23 +261,43 @@ export class LiveIndex {
 
   /** Copies key and value into a record that is not linked: nothing finds it yet. */
   store(key: Uint8Array, value: Uint8Array): RecordReference {
-    assert(key.length <= KEY_BYTES_MAX, `a key has at most ${KEY_BYTES_MAX} bytes, got ${key.length}`);
-    assert(
-      value.length <= VALUE_BYTES_MAX,
-      `a value has at most ${VALUE_BYTES_MAX} bytes, got ${value.length}`,
-    );
-    const isLarge = value.length > INLINE_VALUE_BYTES_MAX;
-    const tailBytes = isLarge ? LARGE_VALUE_TAIL_BYTES : 0;
-    const place = this.#store.allocate(HEADER_BYTES + key.length + value.length + tailBytes);
-    const { bytes, words } = this.#store.slabOf(place);
-    const offset = this.#store.offsetOf(place);
-    words[offset >>> 2] = key.length;
-    words[(offset >>> 2) + 1] = value.length;
-    const record = this.#records.add(place);
-    words[(offset >>> 2) + 2] = record;
+    const record = this.#allocate(key.length, value.length);
+    const place = this.#records.placeOf(record);
+    const { bytes } = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place) + HEADER_BYTES;
     // TypedArray.set takes 20 ns for 16 bytes and 25 ns for 256; a loop in JavaScript takes 29 and 234.
-    bytes.set(key, offset + HEADER_BYTES);
-    bytes.set(value, offset + HEADER_BYTES + key.length);
+    bytes.set(key, offset);
+    bytes.set(value, offset + key.length);
+    return record;
+  }
+
+  /** `store` for a key and a value that stand in the same bytes, without a view of the key. */
+  storeFrom(
+    source: Uint8Array,
+    at: { keyOffset: number; keyBytes: number; dataOffset: number; number: number },
+  ): RecordReference {
+    const { keyOffset, keyBytes, dataOffset, number: valueBytes } = at;
+    const record = this.#allocate(keyBytes, valueBytes);
+    const place = this.#records.placeOf(record);
+    const { bytes } = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place) + HEADER_BYTES;
+    for (let byte = 0; byte < keyBytes; byte++) bytes[offset + byte] = source[keyOffset + byte]!;
+    bytes.set(source.subarray(dataOffset, dataOffset + valueBytes), offset + keyBytes);
+    return record;
+  }
+
+  #allocate(keyBytes: number, valueBytes: number): RecordReference {
+    assert(keyBytes <= KEY_BYTES_MAX, `a key has at most ${KEY_BYTES_MAX} bytes, got ${keyBytes}`);
+    assert(valueBytes <= VALUE_BYTES_MAX, `a value has at most ${VALUE_BYTES_MAX} bytes, got ${valueBytes}`);
+    const isLarge = valueBytes > INLINE_VALUE_BYTES_MAX;
+    const tailBytes = isLarge ? LARGE_VALUE_TAIL_BYTES : 0;
+    const place = this.#store.allocate(HEADER_BYTES + keyBytes + valueBytes + tailBytes);
+    const { words } = this.#store.slabOf(place);
+    const word = this.#store.offsetOf(place) >>> 2;
+    words[word] = keyBytes;
+    words[word + 1] = valueBytes;
+    const record = this.#records.add(place);
+    words[word + 2] = record;
     if (isLarge) this.setValuePlace(record, 0, 0);
     return record;
   }

@@ -11,7 +11,7 @@ import { EMPTY_ROOT } from '../base/merkle/node.ts';
 import type { LiveEntry } from './live-index.ts';
 import type { Pin } from './retained.ts';
 import type { StoredTree, Unstored } from './stored.ts';
-import { NO_NODE } from './tree-nodes.ts';
+import { NO_FILE, NO_NODE } from './tree-nodes.ts';
 import { type ReadableTree, recordsFrom } from './tree-records.ts';
 import { type IsKept, measureBelow, type UnstoredSize, unstoredBelow } from './unstored.ts';
 
@@ -76,14 +76,15 @@ export class Snapshot {
     }
   }
 
-  /** Where its tree is, once all of it is stored. */
+  /** Its tree, and where that is once all of it is stored. Needs the root. */
   get storedTree(): StoredTree {
     const { root } = this;
-    assert(root !== null, 'a tree that is stored has a root');
+    assert(root !== null, 'a tree is told of once its root is computed');
     const top = this.#top();
     if (top === NO_NODE) return { root, place: null, level: 0, keys: 0 };
     const { nodes } = this.#host.tree;
-    return { root, place: nodes.placeOf(top), level: nodes.levelOf(top), keys: nodes.keysOf(top) };
+    const place = nodes.fileOf(top) === NO_FILE ? null : nodes.placeOf(top);
+    return { root, place, level: nodes.levelOf(top), keys: nodes.keysOf(top) };
   }
 
   /**

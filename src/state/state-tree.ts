@@ -308,7 +308,10 @@ export class StateTree {
     this.#frozen.splice(0, sets.length);
     this.#foldedVersion = version;
     for (const held of this.#held) if (held.pin.version === version) held.node = this.#top;
-    for (const record of found) this.#retained.retireRecord(record);
+    for (const [at, record] of found.entries()) {
+      this.#retained.retireRecord(record);
+      if ((at + 1) % RETIRE_STEP_KEYS === 0) yield;
+    }
     for (const { set } of sets) yield* this.#retire(set, version);
   }
 

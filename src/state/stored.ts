@@ -66,7 +66,7 @@ export interface StoredFiles {
 /** A tree in files. */
 export interface StoredTree {
   readonly root: Uint8Array;
-  /** Of the root; null of the empty tree, which is in no file. */
+  /** Of the root; null of the empty tree, which is in no file, and of one that is not stored yet. */
   readonly place: Place | null;
   /** Level of the root. */
   readonly level: number;

@@ -18,7 +18,7 @@ import { keyLevelOf, type TreeParts } from './run-builder.ts';
 import { isPlace, type Place, type StoredFiles, type StoredTree } from './stored.ts';
 import { NO_NODE } from './tree-nodes.ts';
 
-/** Nodes above leaves between two steps: about half a millisecond. */
+/** Nodes of level 1 between two steps: about half a millisecond. */
 const NODES_PER_STEP = 48;
 
 /** Counts of keys are 32-bit words. */
@@ -53,7 +53,9 @@ export class TreeInstaller {
   #leafCount = 0;
   /** The last node of each level so far. */
   readonly #last: number[] = [];
+  /** Nodes of level 1 so far. */
   #read = 0;
+  readonly #lowest = new NodeCursor();
 
   constructor(parts: TreeParts, files: StoredFiles) {
     this.#parts = parts;
@@ -68,39 +70,79 @@ export class TreeInstaller {
       return { top: NO_NODE, leaves: new Int32Array(0) };
     }
     const wanted: Wanted = { level, hash: root, place, count: keys, firstKey: null };
-    const top = level === 0 ? this.#addRootLeaf(wanted) : yield* this.#addInner(wanted);
+    let top: number;
+    if (level === 0) top = this.#addRootLeaf(wanted);
+    else if (level === 1) top = this.#addLowest(wanted);
+    else top = yield* this.#addInner(wanted);
     return { top, leaves: this.#leaves.slice(0, this.#leafCount) };
   }
 
+  /** A node of level 2 or more, behind everything below it. */
   *#addInner(wanted: Wanted): Generator<void, number> {
-    const { nodes } = this.#parts;
-    const { level, place } = wanted;
+    const { level } = wanted;
     const read = this.#readVerified('inner', wanted);
-    // Reading the nodes below ends the views. Leaves are not read.
-    const bytes = level > 1 ? copyOf(read.bytes) : read.bytes;
-    const places = level > 1 ? [...read.places] : read.places;
+    // Reading the nodes below ends the views.
+    const bytes = copyOf(read.bytes);
+    const places = [...read.places];
     const cursor = new NodeCursor();
+    const init = this.#beginInner(cursor, bytes, places, wanted);
+    cursor.open(bytes);
+    for (let at = 0; cursor.next(); at++) {
+      const keyLevel = at === 0 ? init.firstLevel : this.#levelOfKey(cursor);
+      const child = childAt(cursor, keyLevel, places[at]!);
+      const node = level === 2 ? this.#addLowest(child) : yield* this.#addInner(child);
+      this.#setChild(init.node, at, node, cursor, keyLevel);
+      if (level === 2 && ++this.#read % NODES_PER_STEP === 0) yield;
+    }
+    this.#endInner(init, wanted, bytes.length);
+    return init.node;
+  }
+
+  /** A node of level 1, with its leaves: these are not read. */
+  #addLowest(wanted: Wanted): number {
+    const { bytes, places } = this.#readVerified('inner', wanted);
+    const cursor = this.#lowest;
+    const init = this.#beginInner(cursor, bytes, places, wanted);
+    cursor.open(bytes);
+    for (let at = 0; cursor.next(); at++) {
+      const keyLevel = at === 0 ? init.firstLevel : this.#levelOfKey(cursor);
+      const leaf = this.#addLeaf(cursor, keyLevel, places[at]!);
+      this.#setChild(init.node, at, leaf, cursor, keyLevel);
+    }
+    this.#endInner(init, wanted, bytes.length);
+    return init.node;
+  }
+
+  /** Verifies the content of a node, and makes one that has no children yet. */
+  #beginInner(
+    cursor: NodeCursor,
+    bytes: Uint8Array,
+    places: readonly Place[],
+    wanted: Wanted,
+  ): { readonly node: number; readonly firstLevel: number } {
+    const { level, place } = wanted;
     const { count, keyBytes } = this.#verifyInner(cursor, bytes, wanted);
     if (places.length !== count) throw this.#files.damaged(place, 'places');
     const firstLevel = this.#firstLevel(cursor, bytes, wanted);
-    const node = nodes.addInner({ level, firstLevel, isCut: false, born: BORN }, count, keyBytes);
-    cursor.open(bytes);
-    for (let at = 0; cursor.next(); at++) {
-      const keyLevel = at === 0 ? firstLevel : this.#levelOfKey(cursor);
-      const child =
-        level === 1
-          ? this.#addLeaf(cursor, keyLevel, places[at]!)
-          : yield* this.#addInner(childAt(cursor, keyLevel, places[at]!));
-      const { number, keyOffset } = cursor;
-      const init = { node: child, count: number, keySource: bytes, keyOffset };
-      nodes.setChild(node, at, { ...init, keyBytes: cursor.keyBytes, keyLevel });
-    }
-    nodes.hashOf(node).set(wanted.hash);
-    nodes.setHashed(node, bytes.length);
+    const init = { level, firstLevel, isCut: false, born: BORN };
+    return { node: this.#parts.nodes.addInner(init, count, keyBytes), firstLevel };
+  }
+
+  #setChild(parent: number, at: number, node: number, cursor: NodeCursor, keyLevel: number): void {
+    const { bytes: keySource, keyOffset, keyBytes, number: count } = cursor;
+    this.#parts.nodes.setChild(parent, at, { node, count, keySource, keyOffset, keyBytes, keyLevel });
+  }
+
+  #endInner(
+    { node, firstLevel }: { readonly node: number; readonly firstLevel: number },
+    { level, hash, place }: Wanted,
+    bytes: number,
+  ): void {
+    const { nodes } = this.#parts;
+    nodes.hashOf(node).set(hash);
+    nodes.setHashed(node, bytes);
     nodes.setPlace(node, place.file, place.offset);
     this.#join(level, node, firstLevel);
-    if (++this.#read % NODES_PER_STEP === 0) yield;
-    return node;
   }
 
   #readVerified(kind: 'leaf' | 'inner', { hash, place }: Wanted): ReturnType<StoredFiles['read']> {

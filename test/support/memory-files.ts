@@ -24,7 +24,7 @@ export class MemoryFiles implements StoredFiles {
   reads = 0;
   /** Bytes that mean nothing. */
   paddingBytes = 0;
-  #scratch = Buffer.alloc(64);
+  #scratch = new Uint8Array(64);
 
   /** Files by number, to be damaged. */
   get files(): ReadonlyMap<number, Uint8Array> {
@@ -89,7 +89,7 @@ export class MemoryFiles implements StoredFiles {
       };
     });
     // The same buffer for every read: who keeps a view too long reads something else.
-    if (this.#scratch.length < place.bytes) this.#scratch = Buffer.alloc(2 * place.bytes);
+    if (this.#scratch.length < place.bytes) this.#scratch = new Uint8Array(2 * place.bytes);
     bytes.copy(this.#scratch, 0, from, from + place.bytes);
     return { bytes: this.#scratch.subarray(0, place.bytes), places };
   }
