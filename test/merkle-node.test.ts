@@ -1,17 +1,20 @@
 /**
  * Tree nodes as bytes (src/base/merkle/node.ts; docs/format.md §6.2). Goal: one content has one encoding,
- * any other bytes are refused or mean something else. Method: golden bytes, every prefix, every flipped bit,
- * then seeded.
+ * any other bytes are refused or mean something else; and who goes through the entries (cursor.ts) meets the
+ * same. Method: golden bytes, every prefix, every flipped bit, then seeded.
  */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
-import { sha256, sha256Into, sha256Prefix } from '../src/base/digest.ts';
+import { isSha256, sha256, sha256Into, sha256Prefix } from '../src/base/digest.ts';
+import { NodeCursor } from '../src/base/merkle/cursor.ts';
 import {
   decodeNode,
   EMPTY_NODE,
   EMPTY_ROOT,
   encodeNode,
   INLINE_VALUE_BYTES_MAX,
+  type InnerEntry,
+  type InvalidNode,
   type LeafEntry,
   type TreeNode,
 } from '../src/base/merkle/node.ts';
@@ -47,7 +50,7 @@ test('merkle node: the bytes do not change (format v1)', () => {
 
 test('merkle node: what is encoded is decoded', () => {
   for (const node of [leaf, inner, { kind: 'leaf', entries: [] } as const]) {
-    const decoded = decodeNode(encodeNode(node));
+    const decoded = decodeBothWays(encodeNode(node));
     deepStrictEqual(hexNode(decoded as TreeNode), hexNode(node));
   }
 });
@@ -56,7 +59,7 @@ for (const [name, node] of Object.entries({ leaf, inner })) {
   test(`merkle node: no prefix of a ${name} but whole entries decodes`, () => {
     const bytes = encodeNode(node);
     for (let length = 0; length < bytes.length; length++) {
-      const decoded = decodeNode(bytes.subarray(0, length));
+      const decoded = decodeBothWays(bytes.subarray(0, length));
       if (decoded.kind !== 'invalid')
         strictEqual(hexOf(encodeNode(decoded)), hexOf(bytes.subarray(0, length)));
     }
@@ -67,7 +70,7 @@ for (const [name, node] of Object.entries({ leaf, inner })) {
     for (let bit = 0; bit < bytes.length * 8; bit++) {
       const damaged = Uint8Array.from(bytes);
       damaged[bit >> 3]! ^= 1 << (bit & 7);
-      const decoded = decodeNode(damaged);
+      const decoded = decodeBothWays(damaged);
       if (decoded.kind !== 'invalid') strictEqual(hexOf(encodeNode(decoded)), hexOf(damaged), `bit ${bit}`);
     }
   });
@@ -87,12 +90,12 @@ for (const { name, hex, reason } of [
   { name: 'the same key twice', hex: '00016100016100', reason: 'order' },
 ]) {
   test(`merkle node: ${name} is invalid`, () => {
-    deepStrictEqual(decodeNode(Buffer.from(hex, 'hex')), { kind: 'invalid', reason });
+    deepStrictEqual(decodeBothWays(Buffer.from(hex, 'hex')), { kind: 'invalid', reason });
   });
 }
 
 test('merkle node: one above the size limit is invalid', () => {
-  deepStrictEqual(decodeNode(new Uint8Array(NODE_BYTES_MAX + 1)), { kind: 'invalid', reason: 'size' });
+  deepStrictEqual(decodeBothWays(new Uint8Array(NODE_BYTES_MAX + 1)), { kind: 'invalid', reason: 'size' });
 });
 
 test('merkle node: random bytes decode to nothing, or to what encodes to them', (t) => {
@@ -103,7 +106,7 @@ test('merkle node: random bytes decode to nothing, or to what encodes to them', 
   for (let run = 0; run < 20_000; run++) {
     // Small numbers, so that lengths often fit.
     const bytes = Uint8Array.from({ length: random.below(40) }, (_, at) => random.below(at === 0 ? 2 : 6));
-    const decoded = decodeNode(bytes);
+    const decoded = decodeBothWays(bytes);
     if (decoded.kind === 'invalid') continue;
     decodedCount++;
     strictEqual(hexOf(encodeNode(decoded)), hexOf(bytes));
@@ -116,7 +119,7 @@ test('merkle node: a value at the limit stands in its leaf', () => {
     key: bytesOf('k'),
     value: { kind: 'inline', bytes: new Uint8Array(INLINE_VALUE_BYTES_MAX) },
   };
-  const decoded = decodeNode(encodeNode({ kind: 'leaf', entries: [entry] }));
+  const decoded = decodeBothWays(encodeNode({ kind: 'leaf', entries: [entry] }));
   strictEqual(decoded.kind === 'leaf' && decoded.entries[0]?.value.kind, 'inline');
 });
 
@@ -128,9 +131,44 @@ test('digest: the ways to take one agree', () => {
     const digest = sha256(bytes);
     sha256Into(bytes, target, 4);
     strictEqual(hexOf(target.subarray(4, 36)), hexOf(digest));
+    strictEqual(isSha256(bytes, digest), true);
+    digest[length % 32]! ^= 1;
+    strictEqual(isSha256(bytes, digest), false);
+    digest[length % 32]! ^= 1;
     strictEqual(sha256Prefix(bytes), Buffer.from(digest).readUInt32BE());
   }
 });
+
+/** Holds the cursor against what is decoded. */
+function decodeBothWays(bytes: Uint8Array): TreeNode | InvalidNode {
+  const decoded = decodeNode(bytes);
+  const cursor = new NodeCursor();
+  const met: string[] = [];
+  cursor.open(bytes);
+  while (cursor.next()) met.push(metAt(cursor));
+  if (decoded.kind === 'invalid') {
+    strictEqual(cursor.failure, decoded.reason);
+    return decoded;
+  }
+  strictEqual(cursor.failure, null);
+  strictEqual(cursor.level, decoded.kind === 'leaf' ? 0 : decoded.level);
+  deepStrictEqual(met, decoded.entries.map(entryText));
+  return decoded;
+}
+
+function metAt({ bytes, level, keyOffset, keyBytes, number, dataOffset }: NodeCursor): string {
+  const isInline = level === 0 && number <= INLINE_VALUE_BYTES_MAX;
+  const data = bytes.subarray(dataOffset, dataOffset + (isInline ? number : 32));
+  return `${hexOf(bytes.subarray(keyOffset, keyOffset + keyBytes))} ${number} ${hexOf(data)}`;
+}
+
+function entryText(entry: LeafEntry | InnerEntry): string {
+  if ('count' in entry) return `${hexOf(entry.key)} ${entry.count} ${hexOf(entry.hash)}`;
+  const { key, value } = entry;
+  const [number, data] =
+    value.kind === 'inline' ? [value.bytes.length, value.bytes] : [value.length, value.hash];
+  return `${hexOf(key)} ${number} ${hexOf(data)}`;
+}
 
 function hexNode(node: TreeNode): unknown {
   return JSON.parse(

@@ -90,11 +90,8 @@ export class ColdLeaves {
     if (!nodes.isCold(node)) return;
     const stored = this.#stored;
     this.#storeAll(node);
-    for (let at = 0; at < stored.length; at++) {
-      const record = stored[at]!;
-      nodes.setItem(node, at, record);
-      if (!this.#index.linkIfNew(record)) this.shadowed.push(record);
-    }
+    for (let at = 0; at < stored.length; at++) nodes.setItem(node, at, stored[at]!);
+    this.#index.linkNew(stored, this.shadowed);
     nodes.setWarm(node);
     this.#keys -= stored.length;
     stored.length = 0;

@@ -19,7 +19,7 @@ import { NO_RECORD } from './record-table.ts';
 export const NO_SLOT = -1;
 
 /** Share of slots in use above which a shard must grow: linear probing then looks at 6 slots for a miss. */
-const LOAD_MAX = 0.7;
+export const LOAD_MAX = 0.7;
 
 export class HashShard {
   /** Highest bits of the hash that all entries of this shard share; see hash-table.ts. */
@@ -59,6 +59,11 @@ export class HashShard {
       if (slots[2 * slot] === hash) return slot;
     }
     return NO_SLOT;
+  }
+
+  /** Whether nothing is where an entry with this hash would be looked for first: then there is none. */
+  isHomeFree(hash: number): boolean {
+    return this.#slots[2 * (hash & this.#mask) + 1] === NO_RECORD;
   }
 
   /** The slot of a record that is in this shard. */

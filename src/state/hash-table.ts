@@ -9,7 +9,8 @@
  * Source: Fagin et al., "Extendible hashing", TODS 4(3), 1979.
  */
 
-import { HashShard } from './hash-shard.ts';
+import { assert } from '../base/assert.ts';
+import { HashShard, LOAD_MAX } from './hash-shard.ts';
 
 /** A split moves at most 0.7 of this many entries: 0.1 to 0.3 ms. */
 export const SHARD_SLOTS_MAX = 16_384;
@@ -24,6 +25,9 @@ const DEPTH_MAX = 16;
 
 /** A shard halves when fewer than one slot in so many is used. */
 const SHRINK_BELOW = 8;
+
+/** Shards made in one step of `reserve`: 128 KiB each, half a millisecond. */
+const SHARDS_PER_STEP = 8;
 
 /** What one entry of the directory takes. */
 const POINTER_BYTES = 8;
@@ -64,6 +68,23 @@ export class HashTable {
     if (shard.slotCount > SHARD_SLOTS_MIN && shard.count * SHRINK_BELOW < shard.slotCount) {
       this.#resize(shard, shard.slotCount / 2);
     }
+  }
+
+  /** Makes an empty table as large as it will be with so many entries. */
+  *reserve(count: number): Generator<void, void> {
+    const shardCount = count / (SHARD_SLOTS_MAX * LOAD_MAX);
+    const depth = Math.min(Math.ceil(Math.log2(Math.max(1, shardCount))), DEPTH_MAX);
+    if (depth === 0) return;
+    const shards: HashShard[] = [];
+    for (let left = 2 ** depth; left > 0; left--) {
+      shards.push(new HashShard(SHARD_SLOTS_MAX, depth));
+      if (left % SHARDS_PER_STEP === 0) yield;
+    }
+    assert(this.#shardBytes === this.#directory[0]!.allocatedBytes, 'room is made in an empty table');
+    assert(this.#directory[0]!.count === 0, 'room is made in an empty table');
+    this.#directory = shards;
+    this.#depth = depth;
+    this.#shardBytes = shards.length * shards[0]!.allocatedBytes;
   }
 
   *records(): Generator<number> {

@@ -67,6 +67,9 @@ export class LiveIndex {
   #records = new RecordTable();
   #size = 0;
   #liveBytes = 0;
+  /** Of the records being linked; and whether the table had nothing where its key would be first. */
+  readonly #hashes: number[] = [];
+  readonly #isHomeFree: boolean[] = [];
   /** Changes of the table and moves of records: an iteration must not see any. */
   #changes = 0;
 
@@ -328,22 +331,48 @@ export class LiveIndex {
   }
 
   /**
-   * Makes a stored record the one of its key, unless the key has one.
-   * @returns Whether it did; otherwise the record stays the caller's.
+   * Makes stored records, of different keys, those of their keys, unless a key has one.
+   * @param known Takes the records of such keys: they stay the caller's.
    */
-  linkIfNew(record: RecordReference): boolean {
-    const place = this.#records.placeOf(record);
-    const { bytes, words } = this.#store.slabOf(place);
-    const offset = this.#store.offsetOf(place);
-    const keyBytes = words[offset >>> 2]!;
-    const hash = this.#hash(bytes, offset + HEADER_BYTES, keyBytes);
-    const shard = this.#table.shardOf(hash);
-    if (this.#slotOf(shard, hash, bytes, offset + HEADER_BYTES, keyBytes) !== NO_SLOT) return false;
+  linkNew(records: readonly number[], known: number[]): void {
+    const hashes = this.#hashes;
+    // Slots are all over the memory: asked for together, they come together, in a third of the time.
+    for (let at = 0; at < records.length; at++) hashes[at] = this.#hashOf(records[at]!);
+    for (let at = 0; at < records.length; at++) {
+      this.#isHomeFree[at] = this.#table.shardOf(hashes[at]!).isHomeFree(hashes[at]!);
+    }
+    for (let at = 0; at < records.length; at++) {
+      const isNew = this.#isHomeFree[at]! || !this.#hasKeyOf(records[at]!, hashes[at]!);
+      if (isNew) this.#linkNew(records[at]!, hashes[at]!);
+      else known.push(records[at]!);
+    }
+  }
+
+  #linkNew(record: RecordReference, hash: number): void {
     this.#changes++;
     this.#liveBytes += this.contentBytesOf(record);
     this.#table.insert(hash, record);
     this.#size++;
-    return true;
+  }
+
+  #hasKeyOf(record: RecordReference, hash: number): boolean {
+    const place = this.#records.placeOf(record);
+    const { bytes, words } = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place);
+    const keyOffset = offset + HEADER_BYTES;
+    return this.#slotOf(this.#table.shardOf(hash), hash, bytes, keyOffset, words[offset >>> 2]!) !== NO_SLOT;
+  }
+
+  #hashOf(record: RecordReference): number {
+    const place = this.#records.placeOf(record);
+    const { bytes, words } = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place);
+    return this.#hash(bytes, offset + HEADER_BYTES, words[offset >>> 2]!);
+  }
+
+  /** Makes room for so many keys, in steps: growing to them would take longer. */
+  *reserve(keys: number): Generator<void, void> {
+    yield* this.#table.reserve(keys);
   }
 
   /** A hash of a key: who does not know the seed cannot tell which keys share it. It must not leave here. */

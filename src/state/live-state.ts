@@ -250,7 +250,8 @@ export class LiveState implements StateWriter {
       if (linked !== NO_RECORD) this.#index.free(linked);
     }
     // A leaf that was read while this command had written one of its keys gives the key back what it had.
-    for (const record of this.#tree.cold.shadowed) this.#index.linkIfNew(record);
+    const { shadowed } = this.#tree.cold;
+    if (shadowed.length > 0) this.#index.linkNew(shadowed.splice(0), shadowed);
     this.#end();
   }
 

@@ -183,6 +183,7 @@ export class StateTree {
   *install(stored: StoredTree, files: StoredFiles): Generator<void, void> {
     this.#assertEmpty();
     const { top, leaves } = yield* new TreeInstaller(this.#parts, files).install(stored);
+    yield* this.#index.reserve(stored.keys);
     this.#assertEmpty();
     this.#cold.install(files, leaves, stored.keys);
     this.#top = top;

@@ -74,7 +74,8 @@ export class NodeCursor {
     const { bytes } = this;
     let value = 0;
     for (let scale = 1; scale <= 2 ** 49; scale *= 0x80) {
-      if (this.#offset >= bytes.length) break;
+      if (this.#offset >= bytes.length) this.#fail('short');
+      if (this.failure !== null) return 0;
       const byte = bytes[this.#offset++]!;
       value += (byte & 0x7f) * scale;
       if (byte >= 0x80) continue;
