@@ -181,6 +181,9 @@ export class MapTreeSource implements TreeSource {
   }
 }
 
+/** Ids of files are never drawn twice. */
+let seedsUsed = 0;
+
 export interface StateDiskOptions {
   readonly fs?: FileSystem;
   readonly seed?: number;
@@ -211,7 +214,7 @@ export class StateDisk {
       clusterId: options.clusterId ?? CLUSTER_ID,
       nodeId: 1,
       clock,
-      chance: new SeededRandom(options.seed ?? 1),
+      chance: new SeededRandom(options.seed ?? ++seedsUsed),
       options: resolveCheckpointOptions({ bufferBytes: 4096, ...options.options }),
       isBusy: () => false,
     });
@@ -222,6 +225,7 @@ export class StateDisk {
   static async open(options: StateDiskOptions = {}): Promise<StateDisk> {
     const fs = options.fs ?? new MemoryFileSystem();
     await fs.makeDirectory(DATA_DIR);
+    await fs.syncDirectory('.');
     const disk = await StateDisk.find({ ...options, fs });
     await disk.recover();
     await disk.store.cleanUp();
