@@ -27,6 +27,9 @@ import {
 
 const NO_PLACES: readonly Place[] = Object.freeze([]);
 
+/** Buffers of forgotten windows that are kept for the next ones. */
+const SPARE_BUFFERS_MAX = 16;
+
 export interface OpenedFile {
   readonly info: DataFileInfo;
   readonly file: File;
@@ -39,6 +42,13 @@ interface Window {
   readonly bytes: Uint8Array;
 }
 
+/** Where a record is looked for. */
+interface Bytes {
+  readonly bytes: Uint8Array;
+  readonly at: number;
+  readonly seed: number;
+}
+
 interface Source extends OpenedFile {
   readonly seed: number;
   windows: Window[];
@@ -49,6 +59,7 @@ export class CheckpointFiles implements StoredFiles {
   /** Named when a place is in no file of the checkpoint. */
   readonly #indexPath: string;
   #scratch = new Uint8Array(64 * 1024);
+  #spare: Uint8Array[] = [];
   #bytesRead = 0;
   #closing: Promise<void> | null = null;
 
@@ -71,9 +82,16 @@ export class CheckpointFiles implements StoredFiles {
       place.offset + recordHeadBytes(placesMax(kind, place)) + place.bytes,
     );
     const ahead = windowAt(source, place.offset);
-    const found = ahead === null ? null : this.#decode(source, ahead, { kind, place });
-    if (found !== null) return found;
-    const read = this.#decode(source, this.#readNow(source, place.offset, end), { kind, place });
+    if (ahead !== null) {
+      const found = this.#decode(
+        { bytes: ahead.bytes, at: place.offset - ahead.from, seed: source.seed },
+        kind,
+        place,
+      );
+      if (found !== null) return found;
+    }
+    const bytes = this.#readNow(source, place.offset, end);
+    const read = this.#decode({ bytes, at: 0, seed: source.seed }, kind, place);
     if (read === null) throw this.damaged(place, 'the record goes beyond the end of the file');
     return read;
   }
@@ -90,7 +108,7 @@ export class CheckpointFiles implements StoredFiles {
     if (source === undefined) return;
     const end = Math.min(to, source.info.bytes);
     if (from >= end) return;
-    const bytes = new Uint8Array(end - from);
+    const bytes = this.#takeBuffer(end - from);
     const read = await source.file.read(bytes, from);
     this.#bytesRead += read;
     source.windows.push({ from, to: from + read, bytes: bytes.subarray(0, read) });
@@ -108,12 +126,18 @@ export class CheckpointFiles implements StoredFiles {
   /** Forgets windows of a file that end at or before `offset`. */
   forgetBefore(number: number, offset: number): void {
     const source = this.#sources.get(number);
-    if (source !== undefined) source.windows = source.windows.filter(({ to }) => to > offset);
+    if (source === undefined) return;
+    for (const { to, bytes } of source.windows) {
+      if (to <= offset && this.#spare.length < SPARE_BUFFERS_MAX)
+        this.#spare.push(new Uint8Array(bytes.buffer));
+    }
+    source.windows = source.windows.filter(({ to }) => to > offset);
   }
 
   /** Forgets everything read ahead. */
   forgetAll(): void {
     for (const source of this.#sources.values()) source.windows = [];
+    this.#spare = [];
   }
 
   /** Idempotent. Nothing is read afterwards. */
@@ -122,6 +146,12 @@ export class CheckpointFiles implements StoredFiles {
       this.forgetAll();
     });
     return this.#closing;
+  }
+
+  /** Memory for a window: that of a forgotten one when it is large enough. */
+  #takeBuffer(length: number): Uint8Array {
+    const spare = this.#spare.pop();
+    return spare !== undefined && spare.length >= length ? spare.subarray(0, length) : new Uint8Array(length);
   }
 
   #planInner(source: Source, { bufferBytes }: ReadingOptions): (() => Promise<void>)[] {
@@ -157,24 +187,20 @@ export class CheckpointFiles implements StoredFiles {
     return target.subarray(0, read);
   }
 
-  /** The record at the start of `bytes`; null when they end before it does. */
-  #decode(
-    { seed }: Source,
-    bytes: Uint8Array,
-    { kind, place }: { readonly kind: NodeKind; readonly place: Place },
-  ): StoredBytes | null {
-    if (bytes.length < RECORD_HEADER_BYTES) return null;
-    const header = decodeRecordHeader(bytes);
+  /** The record at `at`; null when the bytes end before it does. */
+  #decode({ bytes, at, seed }: Bytes, kind: NodeKind, place: Place): StoredBytes | null {
+    if (at + RECORD_HEADER_BYTES > bytes.length) return null;
+    const header = decodeRecordHeader(bytes, at);
     if (header === null) throw this.damaged(place, 'no record begins here');
     const isWanted = header.kind === kind && header.bytes === place.bytes && header.offset === place.offset;
     if (!isWanted) throw this.damaged(place, 'another record stands here');
-    const headBytes = recordHeadBytes(header.placeCount);
-    const end = headBytes + header.bytes;
-    if (bytes.length < end) return null;
-    const head = bytes.subarray(0, headBytes);
+    const from = at + recordHeadBytes(header.placeCount);
+    const to = from + header.bytes;
+    if (to > bytes.length) return null;
+    const head = bytes.subarray(at, from);
     if (!isHeadWhole(head, seed)) throw this.damaged(place, 'the checksum of the record does not hold');
     const places = header.placeCount === 0 ? NO_PLACES : decodePlaces(head);
-    return { bytes: bytes.subarray(headBytes, end), places };
+    return { bytes: bytes.subarray(from, to), places };
   }
 }
 
@@ -183,11 +209,11 @@ function placesMax(kind: NodeKind, { bytes }: Place): number {
   return kind === 'value' ? 0 : Math.min(PLACES_MAX, Math.ceil(bytes / DIGEST_BYTES));
 }
 
-/** What was read ahead from `offset` on, or null. */
-function windowAt({ windows }: Source, offset: number): Uint8Array | null {
+/** The newest window that `offset` is in, or null. */
+function windowAt({ windows }: Source, offset: number): Window | null {
   for (let at = windows.length - 1; at >= 0; at--) {
-    const { from, to, bytes } = windows[at]!;
-    if (from <= offset && offset < to) return bytes.subarray(offset - from);
+    const window = windows[at]!;
+    if (window.from <= offset && offset < window.to) return window;
   }
   return null;
 }

@@ -33,7 +33,9 @@ export interface TreeSource {
   measureUnstored(isKept: (file: number) => boolean): Generator<void, Increment, void>;
   /** Leaves and large values in order of keys, then the nodes above, children first. */
   unstored(isKept: (file: number) => boolean): Generator<Unstored, void, void>;
-  /** Its root and number of keys; where the root is, once everything is stored. */
+  /** Number of keys. */
+  readonly size: number;
+  /** Where its root is, once everything is stored. */
   readonly storedTree: StoredTree;
 }
 
@@ -118,7 +120,7 @@ class CheckpointWriter {
     const { source, base, facts } = this.#input;
     const increment = await this.#slices.run(steps(source.measureUnstored(isOneOf(kept))));
     const kind = chooseKind({ base, kept, increment, stateBytes: facts.stateBytes });
-    const isNothing = kind === 'incremental' ? isEmpty(increment) : source.storedTree.keys === 0;
+    const isNothing = kind === 'incremental' ? isEmpty(increment) : source.size === 0;
     return { kind, kept: kind === 'full' ? [] : kept, isNothing };
   }
 

@@ -111,6 +111,10 @@ export class MapTreeSource implements TreeSource {
     this.#keys = keys;
   }
 
+  get size(): number {
+    return this.#keys;
+  }
+
   get storedTree(): StoredTree {
     const { root } = this.#tree;
     const level = this.#node(root).kind === 'leaf' ? 0 : (this.#node(root) as { level: number }).level;
