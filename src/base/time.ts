@@ -13,8 +13,8 @@ export interface Clock {
   now(): number;
   /** Milliseconds from an arbitrary start; never goes back. Fractions are microseconds. */
   monotonic(): number;
-  /** Calls `run` once after `ms` milliseconds. Does not keep the process alive. */
-  after(ms: number, run: () => void): Timer;
+  /** Calls `run` once after `ms` milliseconds. Does not keep the process alive unless told to. */
+  after(ms: number, run: () => void, process?: 'keep-alive'): Timer;
   /** Calls `run` once, after the input that is waiting now has been taken. */
   soon(run: () => void): void;
 }
@@ -22,9 +22,9 @@ export interface Clock {
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  after(ms, run) {
+  after(ms, run, process) {
     const timeout = setTimeout(run, ms);
-    timeout.unref();
+    if (process !== 'keep-alive') timeout.unref();
     return { cancel: () => clearTimeout(timeout) };
   },
   soon(run) {

@@ -35,6 +35,9 @@ export interface LoaderConfig {
   readonly onProgress: (progress: { readonly leavesLoaded: number; readonly bytesRead: number }) => void;
 }
 
+/** More than other work: until all is in memory, commands wait for reads of single leaves. */
+const WORK_SHARE = 0.6;
+
 /** Leaves known ahead: enough for the windows of all files that they alternate between. */
 const LEAVES_AHEAD_MAX = 16 * 1024;
 
@@ -66,7 +69,7 @@ export class BackgroundLoader {
 
   /** Resolves when all is in memory, or after `stop`. @throws TidemarkError when a leaf cannot be read. */
   async run(): Promise<void> {
-    await new Slices(this.#config).run(this.#load());
+    await new Slices({ ...this.#config, workShare: WORK_SHARE }).run(this.#load());
     this.#config.files.forgetAll();
     this.#report();
   }

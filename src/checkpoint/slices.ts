@@ -1,6 +1,6 @@
 /**
  * Work in slices between turns of the event loop, so that nobody who is served feels it: about a millisecond
- * at a time, and at most 30 % of the time while the node is busy.
+ * at a time, and a share of the time while the node is busy.
  *
  * The work is a generator. What it yields says when it goes on: a promise, when that resolves; anything else,
  * when a slice's time is not over yet at once, otherwise after a turn.
@@ -12,8 +12,8 @@ import type { Clock } from '../base/time.ts';
 const BUSY_SLICE_MS = 1;
 const IDLE_SLICE_MS = 4;
 
-/** Rest that busy time is owed for each millisecond of work: 30 % of the time is work. */
-const REST_SHARE = 7 / 3;
+/** Share of the time of a busy node that work takes unless told otherwise. */
+const WORK_SHARE = 0.3;
 
 export type SlicedWork<Result> = Generator<Promise<void> | undefined, Result, void>;
 
@@ -21,6 +21,8 @@ export interface SlicesConfig {
   readonly clock: Clock;
   /** Whether somebody is being served. */
   readonly isBusy: () => boolean;
+  /** Share of the time that the work may take while the node is busy, above 0 and up to 1. @default 0.3 */
+  readonly workShare?: number;
 }
 
 export class Slices {
@@ -67,18 +69,22 @@ export class Slices {
       const tookMs = clock.monotonic() - start;
       this.#count++;
       this.#longestMs = Math.max(this.#longestMs, tookMs);
-      this.#owedMs += tookMs * REST_SHARE;
+      const share = this.#config.workShare ?? WORK_SHARE;
+      this.#owedMs += (tookMs * (1 - share)) / share;
     }
   }
 
-  /** Gives the event loop back, for as long as is owed when the node is busy. */
+  /**
+   * Gives the event loop back, for as long as is owed when the node is busy. Somebody waits for the work: the
+   * process must not end meanwhile.
+   */
   async #rest(mustTurn: boolean): Promise<void> {
     const { clock, isBusy } = this.#config;
     if (!isBusy()) this.#owedMs = 0;
     const owedMs = Math.ceil(this.#owedMs);
     if (owedMs >= 1) {
       this.#owedMs = 0;
-      await new Promise<void>((resolve) => clock.after(owedMs, resolve));
+      await new Promise<void>((resolve) => clock.after(owedMs, resolve, 'keep-alive'));
     } else if (mustTurn) {
       await new Promise<void>((resolve) => clock.soon(resolve));
     }

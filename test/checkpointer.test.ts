@@ -1,0 +1,135 @@
+/** When checkpoints are taken (src/checkpoint/checkpointer.ts). */
+
+import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert';
+import { test } from 'node:test';
+import { isTidemarkError } from '../src/base/errors.ts';
+import { Checkpointer } from '../src/checkpoint/checkpointer.ts';
+import { LossyFileSystem } from '../src/testing/lossy-file-system.ts';
+import { StateDisk, someContent } from './support/checkpoint-disk.ts';
+
+interface Made {
+  readonly disk: StateDisk;
+  readonly fs: LossyFileSystem;
+  readonly checkpointer: Checkpointer;
+  /** Index and oldest kept index of each commit. */
+  readonly committed: [number, number][];
+  readonly problems: unknown[];
+  held: number;
+}
+
+async function make(checkpointsKept = 3): Promise<Made> {
+  const fs = new LossyFileSystem({ seed: 1 });
+  const disk = await StateDisk.open({ fs, options: { checkpointsKept } });
+  const made: Made = {
+    disk,
+    fs,
+    committed: [],
+    problems: [],
+    held: 0,
+    checkpointer: new Checkpointer({
+      store: disk.store,
+      position: () => disk.state.facts,
+      hold: async () => {
+        made.held++;
+        return { source: disk.state.source, facts: disk.state.facts, release: () => void made.held-- };
+      },
+      onCommitted: async ({ index }, oldest) => void made.committed.push([index, oldest]),
+      onProblem: (problem) => made.problems.push(problem),
+    }),
+  };
+  disk.state.write(someContent(20));
+  return made;
+}
+
+test('checkpointer: requests wait until recovery has ended, and share a run', async () => {
+  const { disk, checkpointer, committed } = await make();
+  const early = [checkpointer.request(), checkpointer.request()];
+  await new Promise((resolve) => setImmediate(resolve));
+  strictEqual(checkpointer.isRunning, false);
+  checkpointer.start();
+  strictEqual(checkpointer.isRunning, true);
+  disk.state.write({ a: 'later' });
+  const late = [checkpointer.request(), checkpointer.request()];
+  const indexes = (await Promise.all([...early, ...late])).map(({ index }) => Number(index));
+  deepStrictEqual(indexes.slice(2), [2, 2], 'what came meanwhile shares the next');
+  strictEqual(new Set(indexes.slice(0, 2)).size, 1);
+  ok(committed.length <= 2);
+});
+
+test('checkpointer: nothing changed since the newest: that one is the answer', async () => {
+  const { disk, checkpointer, committed } = await make();
+  checkpointer.start();
+  const first = await checkpointer.request();
+  strictEqual(await checkpointer.request(), first);
+  strictEqual(committed.length, 1);
+  disk.state.write({});
+  strictEqual((await checkpointer.request()).index, 2);
+});
+
+test('checkpointer: the log may be compacted to the oldest kept one', async () => {
+  const { disk, checkpointer, committed } = await make(2);
+  checkpointer.start();
+  for (let round = 0; round < 4; round++) {
+    disk.state.write({ a: `${round}` });
+    await checkpointer.request();
+  }
+  deepStrictEqual(committed, [
+    [2, 2],
+    [3, 2],
+    [4, 3],
+    [5, 4],
+  ]);
+});
+
+test('checkpointer: while stopped nothing is taken; stop waits for the one that runs', async () => {
+  const { disk, checkpointer } = await make();
+  checkpointer.start();
+  const first = checkpointer.request();
+  await checkpointer.stop();
+  strictEqual(checkpointer.isRunning, false);
+  strictEqual((await first).index, 1);
+  disk.state.write({});
+  const second = checkpointer.request();
+  await new Promise((resolve) => setImmediate(resolve));
+  strictEqual(checkpointer.isRunning, false);
+  checkpointer.start();
+  strictEqual((await second).index, 2);
+});
+
+test('checkpointer: a failure reaches all that asked, the snapshot is let go, and the next one succeeds', async () => {
+  const made = await make();
+  made.checkpointer.start();
+  made.fs.inject({ kind: 'error', on: 'write', code: 'ENOSPC' });
+  const asked = [made.checkpointer.request()];
+  for (const request of asked) {
+    await rejects(request, (error) => isTidemarkError(error, 'TIDEMARK_DISK_FULL'));
+  }
+  strictEqual(made.held, 0);
+  deepStrictEqual(made.committed, []);
+  strictEqual((await made.checkpointer.request()).index, 1);
+  strictEqual(made.held, 0);
+});
+
+test('checkpointer: old ones that cannot be removed are a problem, and not a failure', async () => {
+  const made = await make(1);
+  made.checkpointer.start();
+  await made.checkpointer.request();
+  made.disk.state.write({});
+  made.fs.inject({ kind: 'error', on: 'remove', code: 'EIO' });
+  strictEqual((await made.checkpointer.request()).index, 2);
+  strictEqual(made.problems.length, 1);
+  deepStrictEqual(made.committed.at(-1), [2, 2]);
+});
+
+test('checkpointer: close refuses those that wait, and lets the one that runs end', async () => {
+  const { checkpointer, disk } = await make();
+  checkpointer.start();
+  const running = checkpointer.request();
+  disk.state.write({});
+  const waiting = checkpointer.request();
+  const closing = checkpointer.close();
+  await rejects(waiting, (error) => isTidemarkError(error, 'TIDEMARK_NOT_OPEN'));
+  await closing;
+  ok((await running).index >= 1);
+  await rejects(checkpointer.request(), (error) => isTidemarkError(error, 'TIDEMARK_NOT_OPEN'));
+});
