@@ -109,6 +109,17 @@ test('merkle tree: the example of the hash tree, [1,2,3,4] against [1,2,3]', () 
   deepStrictEqual([four.nodes.reads, three.nodes.reads], [2, 2], 'each root and its right half');
 });
 
+test('merkle tree: a first key of a high level makes the tree no higher', () => {
+  const shape = shapeWithLevels({ 1: [4, 9], 2: [1, 1] });
+  const content = new Map([
+    ['1', 'one'],
+    ['2', 'two'],
+  ]);
+  const tree = buildMapTree(content, shape);
+  strictEqual(childrenOf(tree).length, 2);
+  strictEqual(tree.nodes.nodes.size, 3);
+});
+
 test('merkle tree: equal content has an equal root, and another content another', (t) => {
   const random = seededRandom(t);
   const content = randomContent(random, 300);

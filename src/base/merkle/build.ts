@@ -77,6 +77,8 @@ export class TreeBuilder {
       this.#cut(run, 0, (entries) => [encodeNode({ kind: 'leaf', entries }), entries.length]);
     } else {
       const run = this.#innerRuns[level - 1] ?? [];
+      // Before its first node a level does not exist, however high the first key is: the root may be below.
+      if (run.length === 0) return;
       this.#innerRuns[level - 1] = [];
       this.#cut(run, level, (entries) => [
         encodeNode({ kind: 'inner', level, entries }),
