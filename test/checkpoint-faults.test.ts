@@ -22,13 +22,13 @@ async function withOne(): Promise<{ fs: LossyFileSystem; disk: StateDisk }> {
 }
 
 async function failureOf(attempt: Promise<unknown>): Promise<TidemarkError | null> {
-  const error = await attempt.then(
-    () => null,
-    (thrown: unknown) => thrown,
-  );
-  if (error === null) return null;
-  ok(error instanceof TidemarkError, String(error));
-  return error;
+  try {
+    await attempt;
+    return null;
+  } catch (error) {
+    ok(error instanceof TidemarkError, `${error}`);
+    return error;
+  }
 }
 
 const FAULTS: readonly { on: IoOperation; code: string; error: string }[] = [

@@ -118,7 +118,8 @@ export class CheckpointStore {
    * @returns Null when there is none: replay the log from its first entry.
    */
   async openNewest(isWanted: (info: CheckpointInfo) => boolean = () => true): Promise<OpenCheckpoint | null> {
-    for (const found of [...this.#usable]) {
+    // `refuse` replaces the list, and leaves this one as it is.
+    for (const found of this.#usable) {
       if (!isWanted(found.info)) continue;
       try {
         return await this.open(found);
