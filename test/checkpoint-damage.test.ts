@@ -52,7 +52,7 @@ async function recovered(taken: Taken, fs: FileSystem): Promise<{ index: number 
   return { index: info?.index ?? null, files: disk.store.damages.map(({ file }) => file) };
 }
 
-test('checkpoint G1, G2: any damaged byte is found before it is used, and the next older one is used', async (t) => {
+test('checkpoint G1, G2: any damaged byte is found before its use, and an older one is used', async (t) => {
   const taken = await takeThree(12);
   let warned = 0;
   let tried = 0;
@@ -74,7 +74,7 @@ test('checkpoint G1, G2: any damaged byte is found before it is used, and the ne
   ok(warned < tried / 10);
 });
 
-test('checkpoint G2: a file that is cut, too long or gone is found, and the next older one is used', async () => {
+test('checkpoint G2: of a file that is cut, too long or gone, the next older is used', async () => {
   const taken = await takeThree(12);
   for (const path of [taken.idx.get(3)!, taken.data.get(3)!]) {
     const { length } = taken.disk.get(path)!;
@@ -92,7 +92,7 @@ test('checkpoint G2: a file that is cut, too long or gone is found, and the next
   deepStrictEqual(await recovered(taken, gone), { index: 2, files: [taken.data.get(3)!] });
 });
 
-test('checkpoint G3: all damaged: none is used, each is named, and the error says what would help', async () => {
+test('checkpoint G3: all damaged: each is named, and the error says what would help', async () => {
   const taken = await takeThree(12);
   const fs = await diskFrom(taken.disk);
   await damage(fs, taken.idx.get(3)!, (copy) => void (copy[40]! ^= 1));
@@ -112,7 +112,7 @@ test('checkpoint G3: all damaged: none is used, each is named, and the error say
   ok(error.message.includes('the entries 1 to 1 of the log'), error.message);
 });
 
-test('checkpoint G2: what is damaged goes to quarantine with a note, and the next start finds the same', async () => {
+test('checkpoint G2: what is damaged goes to quarantine, and the next start finds the same', async () => {
   const taken = await takeThree(12);
   for (const path of [taken.idx.get(3)!, taken.data.get(3)!]) {
     const fs = await diskFrom(taken.disk);
@@ -163,7 +163,7 @@ test('checkpoint G2: damage in a larger one is found wherever it is; seeded', as
   }
 });
 
-test('checkpoint G2: damaged bytes that no node of the tree needs are a warning, and are not kept', async () => {
+test('checkpoint G2: damaged bytes that the tree does not need are a warning, and not kept', async () => {
   const taken = await takeThree(40);
   const fs = await diskFrom(taken.disk);
   await fs.remove(taken.idx.get(3)!); // So 2 is the newest, whose tree does not reach what 1 alone has.
@@ -174,14 +174,12 @@ test('checkpoint G2: damaged bytes that no node of the tree needs are a warning,
   ok(!reached.some(({ offset }) => offset === root.offset), 'the root of 1 is not needed by 2');
   await damage(fs, taken.data.get(1)!, (copy) => void (copy[root.offset + 20]! ^= 1));
   const disk = await StateDisk.find({ fs });
-  const open = await disk.store.openNewest();
+  const open = await disk.store.installNewest(async (checkpoint) => disk.state.install(checkpoint));
   strictEqual(open?.info.index, 2);
   deepStrictEqual(
     open.warnings.map(({ file }) => file),
     [taken.data.get(1)!],
   );
-  disk.state.install(open);
-  disk.store.installed(open);
   deepStrictEqual(disk.state.content, taken.contents.get(2));
   await disk.store.cleanUp();
   disk.state.write({ x: 'y' });
@@ -206,7 +204,7 @@ test('checkpoint: files renamed are used all the same, files of other names left
   deepStrictEqual(await recovered(taken, swapped), { index: 3, files: [] });
 });
 
-test('checkpoint: files of another cluster, or of a newer version, stop the start and stay as they are', async () => {
+test('checkpoint: files of another cluster stop the start and stay as they are', async () => {
   const taken = await takeThree(12);
   const disk = await diskFrom(taken.disk);
   strictEqual(await codeOf(StateDisk.find({ fs: disk, clusterId: 'f'.repeat(32) })), 'TIDEMARK_FOREIGN_FILE');

@@ -92,7 +92,7 @@ test('checkpoint format: the fields of an index file are checked, and their text
   for (const [field, value] of wrong) {
     const bytes = Buffer.from(JSON.stringify({ ...info, [field]: value }));
     deepStrictEqual(decodeInfo(bytes), { kind: 'invalid', fault: field });
-    throws(() => encodeInfo({ ...info, [field]: value } as CheckpointInfo));
+    throws(() => encodeInfo({ ...info, [field]: value }));
   }
   const text = Buffer.from(encodeInfo(info)).toString();
   for (const other of [` ${text}`, text.replace('{', '{"more":1,'), text.replace('"view":0', '"view":0.0')]) {

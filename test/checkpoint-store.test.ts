@@ -27,7 +27,7 @@ test('checkpoint: what was taken comes back, full and incremental, the empty sta
   deepStrictEqual(again.store.damages, []);
 });
 
-test('checkpoint: equal content needs no file, and files are kept as long as one checkpoint needs them', async () => {
+test('checkpoint: equal content needs no file, and files are kept as long as needed', async () => {
   const disk = await StateDisk.open({ options: { checkpointsKept: 2 } });
   disk.state.write(someContent(200));
   await disk.take();

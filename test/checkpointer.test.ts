@@ -96,7 +96,7 @@ test('checkpointer: while stopped nothing is taken; stop waits for the one that 
   strictEqual((await second).index, 2);
 });
 
-test('checkpointer: a failure reaches all that asked, the snapshot is let go, and the next one succeeds', async () => {
+test('checkpointer: a failure reaches who asked, the snapshot is let go, the next one succeeds', async () => {
   const made = await make();
   made.checkpointer.start();
   made.fs.inject({ kind: 'error', on: 'write', code: 'ENOSPC' });

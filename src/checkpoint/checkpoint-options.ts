@@ -17,7 +17,10 @@ export interface CheckpointOptions {
   /** Whether the log is compacted up to the oldest kept checkpoint when one was taken. @default true */
   readonly compactLogAfterCheckpoint?: boolean;
 
-  /** Reads in flight while a checkpoint is verified or loaded, and writes while one is taken: 1 to 64. @default 4 */
+  /**
+   * Reads in flight while a checkpoint is verified or loaded, and writes while one is taken: 1 to 64.
+   * @default 4
+   */
   readonly loadConcurrency?: number;
 
   /** Size of one such read or write, in bytes: 4 KiB to 16 MiB. @default 262144 */

@@ -10,7 +10,7 @@
  */
 
 import type { Chance } from '../base/chance.ts';
-import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
+import type { TidemarkError } from '../base/errors.ts';
 import { type Index, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { ifThereIsRoom, Quarantine } from '../log/quarantine.ts';
@@ -18,7 +18,7 @@ import type { FileSystem } from '../storage/file-system.ts';
 import { type CheckpointInfo, compareInfos } from './checkpoint-info.ts';
 import { CHECKPOINTS_DIR } from './checkpoint-name.ts';
 import type { ResolvedCheckpointOptions } from './checkpoint-options.ts';
-import { type CheckpointDamage, damageOf } from './damage.ts';
+import { type CheckpointDamage, damageOf, isUnreadable } from './damage.ts';
 import { OpenCheckpoint } from './open-checkpoint.ts';
 import { type FoundCheckpoint, surveyCheckpoints } from './survey-checkpoints.ts';
 import {
@@ -62,7 +62,8 @@ export class CheckpointStore {
   #numberUsed = 0;
   /** The checkpoint that the state in memory has its places from. */
   #base: CheckpointInfo | null = null;
-  readonly #distrusted = new Set<number>();
+  /** Where the state was installed from: damage may be found in its files as long as it is loaded. */
+  #installed: OpenCheckpoint | null = null;
   #isClean = false;
 
   private constructor(config: StoreConfig) {
@@ -112,20 +113,41 @@ export class CheckpointStore {
   }
 
   /**
-   * Opens the newest checkpoint that is whole; `damages` tells about newer ones. The state is to be installed
-   * from it; if that fails, `refuse` it and try again.
+   * Installs the newest checkpoint that is whole; `damages` tells about newer ones.
+   * @param install Makes a state of it, and drops what it made when it fails (checklist G5).
    * @param isWanted Which may be used at all: of a machine that this build has, say.
    * @returns Null when there is none: replay the log from its first entry.
    */
+  async installNewest(
+    install: (checkpoint: OpenCheckpoint) => Promise<void>,
+    isWanted: (info: CheckpointInfo) => boolean = () => true,
+  ): Promise<OpenCheckpoint | null> {
+    for (;;) {
+      const checkpoint = await this.openNewest(isWanted);
+      if (checkpoint === null) return null;
+      try {
+        await install(checkpoint);
+        this.#installed = checkpoint;
+        this.#base = checkpoint.info;
+        return checkpoint;
+      } catch (error) {
+        await checkpoint.files.close();
+        if (!isUnreadable(error)) throw error;
+        this.#refuse(checkpoint.found, error);
+      }
+    }
+  }
+
+  /** Opens the newest checkpoint that is whole, or null. */
   async openNewest(isWanted: (info: CheckpointInfo) => boolean = () => true): Promise<OpenCheckpoint | null> {
-    // `refuse` replaces the list, and leaves this one as it is.
+    // `#refuse` replaces the list, and leaves this one as it is.
     for (const found of this.#usable) {
       if (!isWanted(found.info)) continue;
       try {
         return await this.open(found);
       } catch (error) {
-        if (!isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED')) throw error;
-        this.refuse(found, error);
+        if (!isUnreadable(error)) throw error;
+        this.#refuse(found, error);
       }
     }
     return null;
@@ -136,18 +158,6 @@ export class CheckpointStore {
     const { fs, clock, options, isBusy } = this.#config;
     const pathOf = (id: string): string | null => this.#pathOf(id);
     return OpenCheckpoint.open({ fs, dir: this.#dir, clock, options, isBusy, pathOf }, found);
-  }
-
-  /** A checkpoint turned out not to be usable; `cleanUp` moves it aside. */
-  refuse(found: FoundCheckpoint, error: TidemarkError): void {
-    this.#usable = this.#usable.filter((other) => other !== found);
-    this.#refused.push({ found, damage: damageOf(error) });
-  }
-
-  /** The state was installed from this one: the next checkpoint goes on using its files. */
-  installed(checkpoint: OpenCheckpoint): void {
-    this.#base = checkpoint.info;
-    for (const number of checkpoint.distrusted) this.#distrusted.add(number);
   }
 
   /**
@@ -190,10 +200,15 @@ export class CheckpointStore {
     if (!this.#isClean) await this.cleanUp();
     const context = { ...this.#config, dir: this.#dir };
     const fileNumber = ++this.#numberUsed;
-    const input = { source, facts, base: this.#base, distrusted: this.#distrusted, fileNumber };
+    const input = {
+      source,
+      facts,
+      base: this.#base,
+      distrusted: this.#installed?.distrusted ?? NO_FILES,
+      fileNumber,
+    };
     const written = await writeCheckpoint(context, input);
     this.#base = written.info;
-    this.#distrusted.clear();
     for (const { id, name } of written.info.files) {
       if (this.#pathOf(id) === null) this.#dataFiles.set(`${this.#dir}/${name}`, id);
     }
@@ -227,6 +242,12 @@ export class CheckpointStore {
     for (const path of this.#unneeded()) await this.#moveAside(path, reason, quarantined);
     await this.#moveAside(found.path, reason, quarantined);
     return quarantined;
+  }
+
+  /** A checkpoint turned out not to be usable; `cleanUp` moves it aside. */
+  #refuse(found: FoundCheckpoint, error: TidemarkError): void {
+    this.#usable = this.#usable.filter((other) => other !== found);
+    this.#refused.push({ found, damage: damageOf(error) });
   }
 
   /**
@@ -264,3 +285,5 @@ export class CheckpointStore {
     });
   }
 }
+
+const NO_FILES: ReadonlySet<number> = new Set();

@@ -1,6 +1,6 @@
 /** How damage of a checkpoint is reported: which file, where, why, and what to do next. */
 
-import { TidemarkError } from '../base/errors.ts';
+import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 
 /** Something of a checkpoint that cannot be used. */
 export interface CheckpointDamage {
@@ -23,10 +23,15 @@ export function damagedCheckpoint(
   );
 }
 
-/** Where the damage is that an error made by `damagedCheckpoint` tells of. */
+/** Where the damage is that an error tells of which makes a checkpoint unusable. */
 export function damageOf(error: TidemarkError): CheckpointDamage {
   const { file, offset, reason } = error.facts;
-  return { file: String(file), offset: Number(offset), reason: String(reason) };
+  return { file: String(file), offset: Number(offset ?? 0), reason: String(reason ?? error.message) };
+}
+
+/** Whether an error says that a checkpoint cannot be read: an older one may be. */
+export function isUnreadable(error: unknown): error is TidemarkError {
+  return isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED') || isTidemarkError(error, 'TIDEMARK_IO');
 }
 
 /** The entries that a log still holds. */
@@ -42,9 +47,9 @@ export function noCheckpointLeft(damages: readonly CheckpointDamage[], log: LogR
   return new TidemarkError(
     'TIDEMARK_CHECKPOINT_DAMAGED',
     `no checkpoint can be used (${list === '' ? 'there is none' : list}), and the log begins at entry ` +
-      `${log.firstIndex}. Nothing was changed. Copy the data directory before anything else; then bring back ` +
-      `one of these files, or a backup of any index from ${log.firstIndex - 1} to ${log.lastIndex}, or the ` +
-      `entries 1 to ${log.firstIndex - 1} of the log`,
+      `${log.firstIndex}. Nothing was changed. Copy the data directory before anything else; then bring ` +
+      `back one of these files, or a backup of any index from ${log.firstIndex - 1} to ${log.lastIndex}, ` +
+      `or the entries 1 to ${log.firstIndex - 1} of the log`,
     {
       remedy: 'restore',
       facts: {

@@ -2,8 +2,9 @@
  * Writes the nodes of a checkpoint into a new `.data` file: copied into a few buffers that are used again and
  * again, several writes in flight, at offsets that never overlap.
  *
- * Synced every few MiB: otherwise a sync of the log would have to wait behind all that is dirty. After a write
- * or sync that failed nothing is written any more, and nothing is tried again: the file is to be removed.
+ * Synced every few MiB: otherwise a sync of the log would have to wait behind all that is dirty. After a
+ * write or sync that failed nothing is written any more, and nothing is tried again: the file is to be
+ * removed.
  */
 
 import { assert } from '../base/assert.ts';

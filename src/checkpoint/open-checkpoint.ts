@@ -2,9 +2,9 @@
  * Opens a checkpoint: all its files, verified before anything is served.
  *
  * Headers, ids, sizes and chunk checksums of all files are verified, the inner nodes first, up to
- * `verifyBytesMax` bytes; the rest while the node serves (`verifyRest`). When a chunk fails, the whole tree is
- * walked, every node held against its hash: either the walk finds the damaged record, and the checkpoint is
- * damaged; or the damaged bytes are in nothing that this tree reaches, and it is used with a warning.
+ * `verifyBytesMax` bytes; the rest while the node serves (`verifyRest`). When a chunk fails, the whole tree
+ * is walked, every node held against its hash: either the walk finds the damaged record, and the checkpoint
+ * is damaged; or the damaged bytes are in nothing that this tree reaches, and it is used with a warning.
  */
 
 import { isTidemarkError } from '../base/errors.ts';

@@ -93,7 +93,9 @@ async function readIndexFile(
   return { path, info: decoded.info };
 }
 
-/** Number and id of a data file; null when its header is not whole: then an index file that names it tells. */
+/**
+ * Number and id of a data file; null when its header is not whole: then an index file that names it tells.
+ */
 async function readDataHeader(
   fs: FileSystem,
   path: string,
@@ -130,7 +132,8 @@ async function readStart(
 export function newerFile(file: string, version: number): TidemarkError {
   return new TidemarkError(
     'TIDEMARK_FORMAT_NEWER',
-    `${file} has format ${version}, which a newer version of Tidemark wrote; start that one. Nothing was changed`,
+    `${file} has checkpoint format ${version}, which this version of Tidemark does not know. Nothing was ` +
+      'changed; start the version that wrote it, or a later one',
     { remedy: 'fix-call', facts: { file, version } },
   );
 }

@@ -2,8 +2,8 @@
  * Takes one checkpoint: what no kept file holds goes into a new `.data`, then the `.idx` says what it is
  * (docs/format.md §7.4).
  *
- *     measure → nodes into .data → sync → sync directory → read back → .idx.part → sync → read back
- *       → rename to .idx: the commit point → sync directory
+ *     measure → nodes into .data → sync → sync directory → read back
+ *       → .idx.part → sync → read back → rename to .idx: the commit point → sync directory
  *
  * The state goes on changing meanwhile; the source holds what is written. When a step fails, what was made is
  * removed as far as possible and the error goes to the caller; a failed sync is not tried again. The number
@@ -27,7 +27,9 @@ import { DataWriter } from './data-writer.ts';
 import { encodeIndexFile } from './index-file.ts';
 import { type SlicedWork, Slices, steps } from './slices.ts';
 
-/** The state at one index, as a tree that can be written while the state goes on: a `Snapshot` with a root. */
+/**
+ * The state at one index, as a tree that can be written while the state goes on: a `Snapshot` with a root.
+ */
 export interface TreeSource {
   /** Counts what `unstored` would give, step by step. */
   measureUnstored(isKept: (file: number) => boolean): Generator<void, Increment, void>;

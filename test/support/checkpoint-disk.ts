@@ -1,6 +1,6 @@
 /**
- * Checkpoints of small contents: a state as a plain map with the tree of the definition (base/merkle/build.ts)
- * and the places of its nodes, which is what a real state keeps of them.
+ * Checkpoints of small contents: a state as a plain map with the tree of the definition
+ * (base/merkle/build.ts) and the places of its nodes, which is what a real state keeps of them.
  */
 
 import { strictEqual } from 'node:assert';
@@ -238,15 +238,9 @@ export class StateDisk {
 
   /** Installs the newest checkpoint that is whole. Returns it, or null. */
   async recover(): Promise<CheckpointInfo | null> {
-    const open = await this.store.openNewest();
-    if (open === null) return null;
-    try {
-      this.state.install(open);
-      this.store.installed(open);
-      return open.info;
-    } finally {
-      await open.files.close();
-    }
+    const open = await this.store.installNewest(async (checkpoint) => this.state.install(checkpoint));
+    await open?.files.close();
+    return open?.info ?? null;
   }
 
   /** Takes a checkpoint of the state as it is, and removes old ones. */

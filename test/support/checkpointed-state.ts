@@ -51,8 +51,7 @@ export class CheckpointedState {
       isBusy: () => false,
     });
     const made = new CheckpointedState(store, options);
-    made.open = await store.openNewest();
-    if (made.open !== null) await made.install(made.open);
+    made.open = await store.installNewest((open) => made.install(open));
     await store.cleanUp();
     return made;
   }
@@ -62,7 +61,6 @@ export class CheckpointedState {
     await open.files.readInnerAhead(this.options);
     for (const step of this.state.install(open.tree, open.files)) strictEqual(step, undefined);
     open.files.forgetAll();
-    this.store.installed(open);
     this.index = open.info.index;
   }
 
