@@ -25,8 +25,8 @@ export function damagedCheckpoint(
 
 /** Where the damage is that an error tells of which makes a checkpoint unusable. */
 export function damageOf(error: TidemarkError): CheckpointDamage {
-  const { file, offset, reason } = error.facts;
-  return { file: String(file), offset: Number(offset ?? 0), reason: String(reason ?? error.message) };
+  const { file, path, offset, reason } = error.facts;
+  return { file: String(file ?? path), offset: Number(offset ?? 0), reason: String(reason ?? error.message) };
 }
 
 /** Whether an error says that a checkpoint cannot be read: an older one may be. */
