@@ -5,10 +5,11 @@
 
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
-import type { LossyFileSystem } from '../src/testing/lossy-file-system.ts';
+import { LossyFileSystem } from '../src/testing/lossy-file-system.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
-import { CHECKPOINTS, StateDisk, someContent } from './support/checkpoint-disk.ts';
+import { CHECKPOINTS, DATA_DIR, StateDisk, someContent } from './support/checkpoint-disk.ts';
 import { type CrashSubject, exploreCrashes, type Workload } from './support/crash-explorer.ts';
+import { readDisk } from './support/disk-bytes.ts';
 
 /** What the outside world knows of the checkpoints of a directory. */
 interface KnownCheckpoints {
@@ -103,4 +104,38 @@ test('checkpoint crash G1, G2, G10: at every call the last committed one is ther
   });
   t.diagnostic(`${states} states after ${crashes} crashes in ${calls} calls, ${nested} in a start`);
   ok(nested > 0);
+});
+
+test('checkpoint crash: moved to quarantine or not, what is damaged is never lost', async (t) => {
+  let states = 0;
+  for (let call = 1; ; call++) {
+    const files = new LossyFileSystem({ seed: 1 });
+    const disk = await open(files, 1);
+    disk.state.write(someContent(30));
+    await disk.take();
+    disk.state.write({ a: 'b' });
+    await disk.take();
+    const [newest] = disk.store.checkpoints;
+    const path = `${CHECKPOINTS}/${newest!.info.files.at(-1)!.name}`;
+    files.damage(path, { kind: 'flip-bit', offset: 90, bit: 3 });
+    const damaged = Buffer.from(files.cachedBytes(path)!).toString('latin1');
+    files.crashAt(files.callCount + call, call % 2 === 0 ? 'none' : 'done');
+    const isCrashed = await open(files, 2).then(
+      () => false,
+      () => files.hasCrashed,
+    );
+    if (!isCrashed) break;
+    for (const { files: image, choice } of files.crashImages({ subsetUnitsMax: 3, randomSubsets: 2 })) {
+      const again = await open(image, 3);
+      strictEqual(again.state.index, 1, choice);
+      const found: (string | null)[] = [];
+      for (const [at, bytes] of await readDisk(image, DATA_DIR)) {
+        if (bytes !== null && at.includes('.data')) found.push(Buffer.from(bytes).toString('latin1'));
+      }
+      ok(found.includes(damaged), `call ${call}, ${choice}: the damaged file is kept`);
+      states++;
+    }
+  }
+  t.diagnostic(`${states} states`);
+  ok(states > 50);
 });
