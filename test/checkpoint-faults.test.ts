@@ -181,3 +181,26 @@ test('checkpoint faults: removing old ones may fail at any call, and goes on at 
     }
   }
 });
+
+test('checkpoint faults: what could not be removed is whole, and no file is taken from it', async () => {
+  for (let after = 0; ; after++) {
+    const fs = new LossyFileSystem({ seed: 1 });
+    const disk = await StateDisk.open({ fs, options: { checkpointsKept: 1 } });
+    for (let round = 0; round < 4; round++) {
+      disk.state.write(someContent(30, round + 1));
+      await disk.store.take(disk.state.source, disk.state.facts);
+    }
+    fs.inject({ kind: 'error', on: 'remove', code: 'EIO', after });
+    const failure = await failureOf(disk.store.removeOld());
+    if (failure === null) break;
+    disk.state.write({ a: 'b' });
+    await disk.take();
+    const again = await StateDisk.find({ fs, options: { checkpointsKept: 1 } });
+    for (const found of again.store.checkpoints) await (await again.store.open(found)).files.close();
+    await again.recover();
+    await again.store.cleanUp();
+    await again.store.removeOld();
+    deepStrictEqual([again.state.content, again.store.damages], [disk.state.content, []]);
+    strictEqual(again.store.checkpoints.length, 1);
+  }
+});

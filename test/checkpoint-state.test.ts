@@ -134,3 +134,19 @@ test('checkpoint state: what is beyond verifyBytesMax is verified while the node
   strictEqual(whole.open!.verifiedBytes, bytes);
   strictEqual(whole.open!.isVerified, true);
 });
+
+test('checkpoint state G2: none is removed until the installed one is verified to its end', async () => {
+  const { fs } = await withTwo();
+  const node = await CheckpointedState.start(fs, { verifyBytesMax: 0, checkpointsKept: 1 });
+  for (let round = 0; round < 3; round++) {
+    node.write({ a: `${round}` });
+    await node.take();
+  }
+  strictEqual(node.store.checkpoints.length, 5);
+  strictEqual(node.store.oldestIndex, 1, 'the log is kept back to there');
+  await node.open!.verifyRest();
+  node.write({ a: 'last' });
+  await node.take();
+  strictEqual(node.store.checkpoints.length, 1);
+  strictEqual(node.store.oldestIndex, 6);
+});

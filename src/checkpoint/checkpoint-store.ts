@@ -10,7 +10,7 @@
  */
 
 import type { Chance } from '../base/chance.ts';
-import type { TidemarkError } from '../base/errors.ts';
+import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
 import { type Index, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { ifThereIsRoom, Quarantine } from '../log/quarantine.ts';
@@ -65,6 +65,7 @@ export class CheckpointStore {
   /** Where the state was installed from: damage may be found in its files as long as it is loaded. */
   #installed: OpenCheckpoint | null = null;
   #isClean = false;
+  #isRemoving = true;
 
   private constructor(config: StoreConfig) {
     this.#config = config;
@@ -216,14 +217,29 @@ export class CheckpointStore {
     return written;
   }
 
-  /** Removes checkpoints beyond `checkpointsKept`, the oldest, with the files that only they need. */
+  /**
+   * Removes checkpoints beyond `checkpointsKept`, the oldest, with the files that only they need. None while
+   * the one that the state was installed from is not verified to its end: newer ones may build upon damage
+   * that nobody has met yet. After a failure that will not pass none is removed until the next start: what is
+   * durably gone is then unknown.
+   */
   async removeOld(): Promise<void> {
-    const { fs, options } = this.#config;
-    const old = this.#usable.slice(options.checkpointsKept);
-    if (old.length === 0) return;
-    // From here on they count as gone: some of their files may be.
-    this.#usable = this.#usable.slice(0, options.checkpointsKept);
-    for (const { path } of old.toReversed()) await this.#remove(path);
+    const old = this.#usable.slice(this.#config.options.checkpointsKept);
+    if (old.length === 0 || !this.#isRemoving || this.#installed?.isVerified === false) return;
+    try {
+      await this.#removeThese(old);
+    } catch (error) {
+      this.#isRemoving = isTidemarkError(error) && error.remedy === 'retry';
+      throw error;
+    }
+  }
+
+  async #removeThese(old: readonly FoundCheckpoint[]): Promise<void> {
+    const { fs } = this.#config;
+    for (const found of old.toReversed()) {
+      await this.#remove(found.path);
+      this.#usable = this.#usable.filter((other) => other !== found);
+    }
     await fs.syncDirectory(this.#dir);
     for (const path of this.#unneeded()) await this.#remove(path);
     await fs.syncDirectory(this.#dir);

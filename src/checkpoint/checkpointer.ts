@@ -28,7 +28,7 @@ export interface CheckpointerConfig {
   readonly hold: () => Promise<HeldState>;
   /** A checkpoint is durable; the log may be compacted up to the oldest one that is kept. */
   readonly onCommitted: (info: CheckpointInfo, oldestKeptIndex: Index) => Promise<void>;
-  /** Older checkpoints could not be removed: it is tried again after the next one. */
+  /** Older checkpoints could not be removed: it is tried again later, or at the next start. */
   readonly onProblem: (error: unknown) => void;
 }
 

@@ -35,7 +35,7 @@ export class OpenCheckpoint {
   readonly found: FoundCheckpoint;
   readonly files: CheckpointFiles;
   readonly #context: OpeningContext;
-  readonly #rest: readonly ChunkJob[];
+  #rest: readonly ChunkJob[];
   #isStopped = false;
   /** Bytes held against their checksums so far. */
   verifiedBytes = 0;
@@ -79,7 +79,7 @@ export class OpenCheckpoint {
     return { root: Buffer.from(root, 'hex'), place: rootPlace, level, keys };
   }
 
-  /** Whether everything was verified before `open` resolved. */
+  /** Whether every byte was verified. */
   get isVerified(): boolean {
     return this.#rest.length === 0;
   }
@@ -87,6 +87,7 @@ export class OpenCheckpoint {
   /** Verifies what is not yet, while the node serves; `stop` ends it. @throws TidemarkError as `open`. */
   async verifyRest(): Promise<void> {
     await this.#verify(this.#rest);
+    if (!this.#isStopped) this.#rest = [];
   }
 
   /** Nothing more is verified. */
