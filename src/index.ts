@@ -19,10 +19,17 @@ export {
   type CallableMachine,
   type CommandContext,
   type Machine,
+  type MigrationState,
   Rejection,
 } from './engine/machine.ts';
-export { type ReadTable, type Table, type TableDefinition, table } from './engine/table.ts';
-export { type MachineDefinition, machine } from './engine/typed-machine.ts';
+export {
+  type MigratedTable,
+  type ReadTable,
+  type Table,
+  type TableDefinition,
+  table,
+} from './engine/table.ts';
+export { type MachineDefinition, machine, type TypedMachine } from './engine/typed-machine.ts';
 export type { KeyValueCommands, KeyValueQueries, KeyValueResult, Word } from './keyvalue/callable.ts';
 export type { LogOptions } from './log/log-options.ts';
 export type { RecoveryReport } from './log/recover.ts';

@@ -11,6 +11,7 @@ import { sha256 } from '../src/base/digest.ts';
 import { toIndex, toTerm, toTimeline } from '../src/base/positions.ts';
 import {
   decodeStatus,
+  EARLIER_VERSIONS_MAX,
   encodeStatus,
   MACHINE_NAME_MAX,
   MEMBERS_MAX,
@@ -38,6 +39,7 @@ const status: Status = {
   nodeId: 1,
   incarnation: 1,
   machine: { name: 'keyvalue', version: 1 },
+  earlierVersions: [],
   timeline: toTimeline(1),
   term: toTerm(7),
   view: 0,
@@ -53,16 +55,17 @@ const content = numberStatus(numberStatus(null, status), { ...status, commitInde
 
 test('status copies: the bytes on disk do not change (format v1)', () => {
   const slot = Buffer.from(encodeCopy(content, 2));
-  strictEqual(slot.subarray(0, 24).toString('hex'), '544d535441545553010002000b0100000200000000000000');
+  strictEqual(slot.subarray(0, 24).toString('hex'), '544d53544154555301000200200100000200000000000000');
   strictEqual(
-    slot.subarray(56, 56 + 267).toString('utf8'),
+    slot.subarray(56, 56 + 288).toString('utf8'),
     '{"clusterId":"00112233445566778899aabbccddeeff","nodeId":1,"incarnation":1,' +
-      '"machine":{"name":"keyvalue","version":1},"timeline":1,"term":7,"view":0,"vote":0,"commitIndex":900,' +
-      '"firstIndex":1,"segmentSequence":3,"membership":[{"id":1,"role":"voter"}],"installing":null}',
+      '"machine":{"name":"keyvalue","version":1},"earlierVersions":[],"timeline":1,"term":7,"view":0,' +
+      '"vote":0,"commitIndex":900,"firstIndex":1,"segmentSequence":3,' +
+      '"membership":[{"id":1,"role":"voter"}],"installing":null}',
   );
   strictEqual(
     Buffer.from(sha256(slot)).toString('hex'),
-    '052bcb6624b3aefb7fe2633b5156fe211514d27ea81f66ebc01c6845903ed0d4',
+    '798bfcb2af07e8e247f989445779ef58cea09001a6b3255955a712c8a66f4701',
   );
 });
 
@@ -73,6 +76,10 @@ test('status copies: the largest status fits its slot, and comes back', () => {
     nodeId: max,
     incarnation: max,
     machine: { name: '\u0001'.repeat(MACHINE_NAME_MAX), version: max },
+    earlierVersions: Array.from({ length: EARLIER_VERSIONS_MAX }, (_, at) => ({
+      version: max - EARLIER_VERSIONS_MAX + at,
+      lastIndex: toIndex(max - EARLIER_VERSIONS_MAX + at),
+    })),
     timeline: toTimeline(max),
     term: toTerm(max),
     view: max,
@@ -89,6 +96,10 @@ test('status copies: the largest status fits its slot, and comes back', () => {
   const decoded = decodeCopy(encodeCopy(numberStatus(null, largest), 0), 0);
   deepStrictEqual(decoded.kind === 'valid' && decoded.content.status, largest);
 });
+
+function listOfVersions(length: number): string {
+  return JSON.stringify(Array.from({ length }, (_, at) => ({ version: at + 1, lastIndex: at })));
+}
 
 const text = Buffer.from(encodeStatus(status)).toString('utf8');
 for (const { name, changed, fault } of [
@@ -115,6 +126,20 @@ for (const { name, changed, fault } of [
   { name: 'timeline 0', changed: text.replace('"timeline":1', '"timeline":0'), fault: 'timeline' },
   { name: 'first index 0', changed: text.replace('"firstIndex":1', '"firstIndex":0'), fault: 'firstIndex' },
   { name: 'a machine without a name', changed: text.replace('keyvalue', ''), fault: 'machine' },
+  ...[
+    { name: 'versions that are no list', list: '{}' },
+    { name: 'a version twice', list: '[{"version":1,"lastIndex":5},{"version":1,"lastIndex":6}]' },
+    { name: 'an end of a version twice', list: '[{"version":1,"lastIndex":5},{"version":2,"lastIndex":5}]' },
+    { name: 'version 0', list: '[{"version":0,"lastIndex":5}]' },
+    { name: 'an earlier version that is the active one', list: '[{"version":3,"lastIndex":5}]' },
+    { name: 'nine earlier versions', list: listOfVersions(EARLIER_VERSIONS_MAX + 1) },
+  ].map(({ name, list }) => ({
+    name,
+    changed: text
+      .replace('"version":1', `"version":${name.includes('active') ? 3 : 99}`)
+      .replace('"earlierVersions":[]', `"earlierVersions":${list}`),
+    fault: 'earlierVersions',
+  })),
   { name: 'no members', changed: text.replace('{"id":1,"role":"voter"}', ''), fault: 'membership' },
   { name: 'an unknown role', changed: text.replace('"voter"', '"king"'), fault: 'membership' },
   {

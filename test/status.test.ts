@@ -30,6 +30,7 @@ const status: Status = {
   nodeId: 1,
   incarnation: 1,
   machine: { name: 'keyvalue', version: 1 },
+  earlierVersions: [],
   timeline: toTimeline(1),
   term: toTerm(0),
   view: 0,

@@ -1,5 +1,6 @@
 /** `tidemark inspect log|status`: what is on the disk, as it is. Reads only; needs no running node. */
 
+import { type Activation, decodeActivation, describeActivation } from '../engine/activation.ts';
 import { describeCall } from '../engine/call.ts';
 import { forEachCommand } from '../engine/entry.ts';
 import type { Machine } from '../engine/machine.ts';
@@ -33,7 +34,7 @@ export async function inspectLog(dir: string, options: InspectLogOptions): Promi
     finding: (finding) => findings.push(finding),
     record(record, file) {
       if (record.type === 'mark' || record.index < options.first || record.index > options.last) return;
-      listing.entry(record, file, listCommands(record, status.machine.name, options));
+      listing.entry(record, file, contentOf(record, status.machine.name, options));
     },
   });
   listing.end(segments, findings);
@@ -61,18 +62,25 @@ export async function inspectStatus(dir: string, json: boolean): Promise<number>
   return EXIT_CODES.done;
 }
 
-interface ListedCommands {
+/** What is in an entry. */
+interface Content {
   readonly count: number;
+  /** Empty unless they were asked for. */
   readonly commands: readonly string[];
+  /** What it activates; null for an entry of commands. */
+  readonly activation: Activation | null;
 }
 
-function listCommands(record: LogRecord, machineName: string, options: InspectLogOptions): ListedCommands {
+function contentOf(record: LogRecord, machineName: string, options: InspectLogOptions): Content {
+  if (record.type === 'activation') {
+    return { count: 0, commands: [], activation: decodeActivation(record.body) };
+  }
   const commands: string[] = [];
   const machine: Pick<Machine, 'describe'> = machineName === keyValueMachine.name ? keyValueMachine : UNKNOWN;
   const count = forEachCommand(record.body, (command) => {
     if (options.commands) commands.push(machine.describe(command));
   });
-  return { count, commands };
+  return { count, commands, activation: null };
 }
 
 /** Of a machine whose program is not at hand: calls of `machine({...})` can be read, others cannot. */
@@ -88,10 +96,11 @@ class JsonListing {
     print('{"entries":[');
   }
 
-  entry(record: LogRecord, file: string, { count, commands }: ListedCommands): void {
+  entry(record: LogRecord, file: string, { count, commands, activation }: Content): void {
     const { index, term, timeline, time, offset, length } = record;
     const line = { index, timeline, term, time, commands: count, bytes: length, file, offset };
-    const listed = commands.length > 0 ? { ...line, list: commands } : line;
+    const activated = activation === null ? line : { ...line, activation };
+    const listed = commands.length > 0 ? { ...activated, list: commands } : activated;
     print(`${this.#entries++ === 0 ? '' : ','}${JSON.stringify(listed)}`);
   }
 
@@ -110,11 +119,12 @@ class TextListing {
     print('     index  term  time                      commands       bytes  where');
   }
 
-  entry(record: LogRecord, file: string, { count, commands }: ListedCommands): void {
+  entry(record: LogRecord, file: string, { count, commands, activation }: Content): void {
     const { index, term, time, offset, length } = record;
     const columns = [String(index).padStart(10), String(term).padStart(4), formatTime(time).padEnd(24)];
     const sizes = [String(count).padStart(8), formatBytes(length).padStart(10)];
     print([...columns, ...sizes, `${file}:${offset}`].join('  '));
+    if (activation !== null) print(`            ${describeActivation(activation)}`);
     for (const command of commands) print(`            ${command}`);
   }
 

@@ -1,5 +1,6 @@
 /** `tidemark verify`: reads everything in a data directory and checks it. Changes nothing, takes no lock. */
 
+import { decodeActivation } from '../engine/activation.ts';
 import { forEachCommand } from '../engine/entry.ts';
 import { type LogFinding, readLog } from '../log/read-log.ts';
 import { readStatus } from '../log/status.ts';
@@ -29,7 +30,8 @@ export async function verify(dir: string, json: boolean): Promise<number> {
       counted.bytes += record.endOffset - record.offset;
       if (record.type === 'mark') return;
       counted.entries++;
-      counted.commands += forEachCommand(record.body, () => undefined);
+      if (record.type === 'activation') decodeActivation(record.body);
+      else counted.commands += forEachCommand(record.body, () => undefined);
     },
     finding: (finding) => findings.push(finding),
   });

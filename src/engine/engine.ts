@@ -7,19 +7,31 @@
 
 import { assert, InvariantViolation } from '../base/assert.ts';
 import { bufferOf } from '../base/bytes.ts';
+import { TidemarkError } from '../base/errors.ts';
 import { defaultShape } from '../base/merkle/shape.ts';
-import { type Index, nextIndex, toIndex } from '../base/positions.ts';
+import { type Index, nextIndex, previousIndex, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { ColdState } from '../checkpoint/background-loader.ts';
+import type { RecordType } from '../log/record.ts';
+import type { EarlierVersion } from '../log/status-content.ts';
 import { SET_KEYS_MAX } from '../state/change-set.ts';
 import { LiveState } from '../state/live-state.ts';
 import type { Snapshot } from '../state/snapshot.ts';
 import type { StateReader } from '../state/state.ts';
 import { FROZEN_SETS_MAX } from '../state/state-tree.ts';
 import type { StoredFiles, StoredTree } from '../state/stored.ts';
+import { decodeActivation } from './activation.ts';
 import { forEachCommand } from './entry.ts';
 import { Folding } from './folding.ts';
-import type { Machine } from './machine.ts';
+import type { CommandContext, Machine } from './machine.ts';
+import {
+  activationFault,
+  findVersion,
+  missingAt,
+  successorOf,
+  type VersionHistory,
+  versionAfter,
+} from './versions.ts';
 
 /** Who waits for the outcomes of an entry's commands; `at` counts from 0. */
 export interface Outcomes {
@@ -34,8 +46,16 @@ export interface AppliedEntry {
   readonly body: Uint8Array;
 }
 
+/** An entry from the log, of any type. */
+export interface ReplayedEntry extends AppliedEntry {
+  readonly type: RecordType;
+}
+
 export interface EngineConfig {
+  /** The newest version; those before it by `previous`. */
   readonly machine: Machine;
+  /** Which versions were active where, by what is known before the log is replayed. */
+  readonly history: VersionHistory;
   /** KEY_HASH_SEED_BYTES random bytes: nobody may choose keys that collide in the index. */
   readonly hashSeed: Uint8Array;
   /** SALT_BYTES bytes, the same in the whole cluster: roots are comparable under one salt only. */
@@ -65,7 +85,12 @@ export interface EngineSnapshot extends EnginePosition {
 }
 
 export class Engine {
-  readonly #machine: Machine;
+  readonly #newest: Machine;
+  readonly #history: VersionHistory;
+  #activeVersion: number;
+  /** The machine of the active version, or null: then only an activation can be applied, and nothing else. */
+  #machine: Machine | null;
+  readonly #activations: EarlierVersion[] = [];
   readonly #state: LiveState;
   readonly #folding: Folding;
   #onCaughtUp: () => void = () => undefined;
@@ -73,8 +98,11 @@ export class Engine {
   #appliedTime = 0;
   #commandsApplied = 0;
 
-  constructor({ machine, hashSeed, salt, clock, onFatal }: EngineConfig) {
-    this.#machine = machine;
+  constructor({ machine, history, hashSeed, salt, clock, onFatal }: EngineConfig) {
+    this.#newest = machine;
+    this.#history = history;
+    this.#activeVersion = versionAfter(history, this.#appliedIndex);
+    this.#machine = findVersion(machine, this.#activeVersion);
     this.#state = new LiveState({ seed: hashSeed, shape: defaultShape(salt) });
     const onCaughtUp = (): void => this.#onCaughtUp();
     this.#folding = new Folding({ state: this.#state, clock, onFatal, onCaughtUp });
@@ -90,6 +118,8 @@ export class Engine {
     yield* this.#state.install(tree, files);
     this.#appliedIndex = at.index;
     this.#appliedTime = at.time;
+    this.#activeVersion = versionAfter(this.#history, at.index);
+    this.#machine = findVersion(this.#newest, this.#activeVersion);
   }
 
   /** Parts of the state that are still in files, for who loads them. */
@@ -114,6 +144,20 @@ export class Engine {
 
   get state(): StateReader {
     return this.#state;
+  }
+
+  get activeVersion(): number {
+    return this.#activeVersion;
+  }
+
+  /** The version that can be activated next, or null when the newest is active. */
+  get nextVersion(): Machine | null {
+    return successorOf(this.#newest, this.#activeVersion);
+  }
+
+  /** The versions that were active until an activation since the start, replayed ones included. */
+  get versionsLeft(): readonly EarlierVersion[] {
+    return this.#activations;
   }
 
   /** Index of the last entry applied. */
@@ -187,24 +231,28 @@ export class Engine {
   }
 
   /** Applies the next entry of the log, after a restart: nobody waits, and nobody is served yet. */
-  replay(entry: AppliedEntry): void {
-    this.apply(entry, null);
+  replay(entry: ReplayedEntry): void {
+    if (entry.type === 'activation') this.activate(entry);
+    else this.apply(entry, null);
     this.#folding.catchUp();
   }
 
   /**
-   * Applies the next entry.
-   * @throws InvariantViolation, or what V8 threw when it ran out of something: the node must stop.
+   * Applies the next entry, a batch of commands.
+   * @throws InvariantViolation, or what V8 threw when it ran out of something: the node must stop. In a
+   *   replay also TidemarkError TIDEMARK_VERSION_MISSING.
    */
   apply(entry: AppliedEntry, outcomes: Outcomes | null): void {
     const { index, time } = entry;
     assert(index === nextIndex(this.#appliedIndex), `entry ${index} follows ${this.#appliedIndex}`);
+    const machine = this.#machine;
+    if (machine === null) throw missingAt(this.#newest, this.#activeVersion, index);
     const context = { index, time };
     this.#commandsApplied += forEachCommand(entry.body, (command, at) => {
       this.#state.begin();
       let result: unknown;
       try {
-        result = this.#machine.apply(this.#state, command, context);
+        result = machine.apply(this.#state, command, context);
         this.#requireReadable();
       } catch (error) {
         this.#state.rollback();
@@ -216,6 +264,54 @@ export class Engine {
       this.#state.commit();
       outcomes?.settled(at, result);
     });
+    this.#endEntry(index, time);
+  }
+
+  /**
+   * Applies the next entry, an activation: migrates the state, and from here on another version is active.
+   * @throws TidemarkError TIDEMARK_VERSION_MISSING, TIDEMARK_MACHINE_MISMATCH, TIDEMARK_MIGRATION_FAILED.
+   */
+  activate({ index, time, body }: AppliedEntry): void {
+    assert(index === nextIndex(this.#appliedIndex), `entry ${index} follows ${this.#appliedIndex}`);
+    const activation = decodeActivation(body);
+    const { from, to } = activation;
+    assert(from === this.#activeVersion, `version ${to} comes after ${from}, not ${this.#activeVersion}`);
+    const fault = activationFault(this.#newest, activation, index);
+    if (fault !== null) throw fault;
+    const machine = successorOf(this.#newest, from);
+    assert(machine !== null, `the program has a version after ${from}`);
+    this.#migrate(machine, { index, time });
+    this.#state.commit();
+    this.#machine = machine;
+    this.#activeVersion = to;
+    this.#activations.push({ version: from, lastIndex: previousIndex(index) });
+    this.#endEntry(index, time);
+  }
+
+  /**
+   * Tries what activating `next` would do to the state, and takes it back.
+   * @throws TidemarkError TIDEMARK_MIGRATION_FAILED.
+   */
+  tryActivation(next: Machine, context: CommandContext): void {
+    this.#migrate(next, context);
+    this.#state.rollback();
+  }
+
+  /** Leaves the migration open: to be committed, or rolled back. */
+  #migrate(machine: Machine, context: CommandContext): void {
+    this.#state.begin();
+    try {
+      machine.migrate?.(this.#state, context);
+      this.#requireReadable();
+    } catch (error) {
+      this.#state.rollback();
+      this.#requireReadable();
+      if (isFatal(error)) throw error;
+      throw migrationFailed(machine, error);
+    }
+  }
+
+  #endEntry(index: Index, time: number): void {
     this.#appliedIndex = index;
     this.#appliedTime = time;
     this.#folding.entryApplied();
@@ -226,6 +322,16 @@ export class Engine {
     const { readFailure } = this.#state;
     if (readFailure !== null) throw readFailure;
   }
+}
+
+function migrationFailed({ name, version }: Machine, error: unknown): TidemarkError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new TidemarkError(
+    'TIDEMARK_MIGRATION_FAILED',
+    `the migration to version ${version} of the machine ${name} failed: ${reason}. The data is as it was; ` +
+      'correct the migration, or open it with the version before',
+    { remedy: 'fix-call', cause: error, facts: { machine: name, version } },
+  );
 }
 
 /**

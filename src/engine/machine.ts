@@ -24,6 +24,15 @@ export class Rejection extends Error {
   override readonly name = 'Rejection';
 }
 
+/** What a migration may do with the state. */
+export interface MigrationState extends StateWriter {
+  /**
+   * Every key with its value as they were before the migration, in the order of keys, from the first that is
+   * at least `from`. Both are views that hold until the next step; writing meanwhile is allowed.
+   */
+  orderedEntries(from: Uint8Array): Iterable<{ readonly key: Uint8Array; readonly value: Uint8Array }>;
+}
+
 /** A machine on bytes. */
 export interface Machine {
   /**
@@ -44,6 +53,19 @@ export interface Machine {
    */
   apply(state: StateWriter, command: Uint8Array, context: CommandContext): unknown;
 
+  /**
+   * The version before this one, of the same name: it replays the entries from before this one was activated,
+   * and may have a `previous` itself. A directory whose active version is in no such chain is refused.
+   */
+  readonly previous?: Machine;
+
+  /**
+   * Turns the state that `previous` left into one of this version, when this version is activated: once, in
+   * the entry that activates it, and again whenever that entry is replayed. Deterministic, like `apply`. What
+   * it throws keeps the version from being activated, and takes its writes back.
+   */
+  migrate?(state: MigrationState, context: CommandContext): void;
+
   /** A command as people and tools read it (`inspect log`). Must not throw, whatever the bytes. */
   describe(command: Uint8Array): string;
 }
@@ -52,7 +74,7 @@ export interface Machine {
  * Throws TIDEMARK_OPTION_INVALID unless name and version can be written into a data directory and
  * into messages.
  */
-export function requireMachineIdentity({ name, version }: Pick<Machine, 'name' | 'version'>): void {
+function requireMachineIdentity({ name, version }: Pick<Machine, 'name' | 'version'>): void {
   const isName = typeof name === 'string' && name.length >= 1 && name.length <= MACHINE_NAME_MAX;
   if (!isName || !name.isWellFormed() || /\p{Cc}/u.test(name)) {
     throw invalidOption(
@@ -62,6 +84,26 @@ export function requireMachineIdentity({ name, version }: Pick<Machine, 'name' |
     );
   }
   requireInteger('machine.version', version, 1, Number.MAX_SAFE_INTEGER);
+}
+
+/**
+ * Throws TIDEMARK_OPTION_INVALID unless a machine and all before it have a name and a version that can be
+ * written, the same name, and versions that go up.
+ */
+export function requireMachineChain(newest: Machine): void {
+  requireMachineIdentity(newest);
+  for (let { name, version, previous } = newest; previous !== undefined; ) {
+    requireMachineIdentity(previous);
+    const isEarlier = previous.name === name && previous.version < version;
+    if (!isEarlier) {
+      const wanted = `version 1 to ${version - 1} of the machine ${name}`;
+      throw invalidOption('machine.previous', `${previous.name} version ${previous.version}`, wanted);
+    }
+    ({ name, version, previous } = previous);
+  }
+  if (newest.migrate !== undefined && newest.previous === undefined) {
+    throw invalidOption('machine.migrate', 'a function', 'left out where there is no `previous`');
+  }
 }
 
 /** Arguments and result of one command or query, as the compiler sees them. */

@@ -1,8 +1,10 @@
 /** Tables: typed values under string keys, each table in a key range of its own. */
 
+import { bufferOf } from '../base/bytes.ts';
 import { TidemarkError } from '../base/errors.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 import { decodeValue, encodeValue } from './codec.ts';
+import type { MigrationState } from './machine.ts';
 
 /** What `table<T>()` declares. It holds no data: the type is all there is. */
 export interface TableDefinition<Value> {
@@ -39,12 +41,36 @@ export interface Table<Value> extends ReadTable<Value> {
   delete(key: string): boolean;
 }
 
+/** A table of the version before, as a migration sees it. */
+export interface MigratedTable<Value> extends Table<Value> {
+  /**
+   * Every key with its value as they were before the migration, in the order of the keys in UTF-8; the table
+   * may be changed meanwhile.
+   */
+  entries(): Generator<[key: string, value: Value], void>;
+}
+
 /** The table `name` of a state. A key is stored as the name, a zero byte and the key, all in UTF-8. */
 export function openTable<Value>(state: StateWriter, name: string): Table<Value> {
   return {
     ...openReadTable<Value>(state, name),
     set: (key, value) => state.set(storedKey(name, key), encodeValue(value, `a value of table ${name}`)),
     delete: (key) => state.delete(storedKey(name, key)),
+  };
+}
+
+/** The same for a migration. */
+export function openMigratedTable<Value>(state: MigrationState, name: string): MigratedTable<Value> {
+  const prefix = storedKey(name, '');
+  return {
+    ...openTable<Value>(state, name),
+    *entries() {
+      for (const { key, value } of state.orderedEntries(prefix)) {
+        const bytes = bufferOf(key);
+        if (!bytes.subarray(0, prefix.length).equals(prefix)) return;
+        yield [bytes.toString('utf8', prefix.length), decodeValue(value) as Value];
+      }
+    },
   };
 }
 

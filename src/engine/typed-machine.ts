@@ -6,8 +6,10 @@
 import { TidemarkError } from '../base/errors.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 import { decodeCall, describeCall, encodeCall } from './call.ts';
-import { type CallableMachine, type CommandContext, requireMachineIdentity } from './machine.ts';
+import { type CallableMachine, type CommandContext, type Machine, requireMachineChain } from './machine.ts';
 import {
+  type MigratedTable,
+  openMigratedTable,
   openReadTable,
   openTable,
   type ReadTable,
@@ -30,6 +32,17 @@ type ReadTablesOf<Definitions> = {
     ? ReadTable<Value>
     : never;
 };
+
+type MigratedTablesOf<Definitions> = {
+  readonly [Name in keyof Definitions]: Definitions[Name] extends TableDefinition<infer Value>
+    ? MigratedTable<Value>
+    : never;
+};
+
+/** A machine made by `machine({...})`. */
+export interface TypedMachine<Definitions, Commands, Queries> extends CallableMachine<Commands, Queries> {
+  readonly tables: Definitions;
+}
 
 /** A command: gets the tables, the caller's argument and the entry's index and time; its result goes back. */
 export type CommandFunction<Definitions> = (
@@ -60,14 +73,30 @@ type IsPromise<Result> = 0 extends 1 & Result
     ? false
     : true;
 
-export interface MachineDefinition<Definitions, Commands, Queries> {
+export interface MachineDefinition<Definitions, Commands, Queries, Before> {
   /**
    * Written into the data directory; data of a machine of another name is refused. 1 to 64 characters, none
    * of them a control character. @default 'machine'
    */
   readonly name?: string;
-  /** Version of what the commands mean, from 1. @default 1 */
+  /** Version of what the commands mean, from 1; above that of `previous`. @default 1 */
   readonly version?: number;
+  /**
+   * The machine of the version before, which replays the entries from before this one was activated. Keep it
+   * for as long as a log or a backup may hold such entries.
+   */
+  readonly previous?: TypedMachine<Before, unknown, unknown>;
+  /**
+   * Turns what `previous` left into what this version expects: gets the tables of this version, and those of
+   * the version before, which it may read, iterate and change. A table that both have under one name is one
+   * table. Runs once, in the entry that activates this version; deterministic and synchronous, like a
+   * command.
+   */
+  readonly migrate?: (
+    tables: TablesOf<Definitions>,
+    before: MigratedTablesOf<Before>,
+    context: CommandContext,
+  ) => void;
   readonly tables: Definitions;
   readonly commands: Commands & SynchronousFunctions<Commands>;
   readonly queries?: Queries & SynchronousFunctions<Queries>;
@@ -102,17 +131,17 @@ type ArgumentOf<Parameters extends readonly unknown[]> = Parameters extends read
 
 /**
  * Makes a machine. Commands must be deterministic: no clock, no chance, no I/O; time comes from the context.
- * @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, version or table name.
+ * @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, version, previous machine or table name.
  */
 export function machine<
   const Definitions extends TableDefinitions,
   Commands extends Record<string, CommandFunction<Definitions>>,
   Queries extends Record<string, QueryFunction<Definitions>>,
+  Before extends TableDefinitions = Readonly<Record<never, never>>,
 >(
-  definition: MachineDefinition<Definitions, Commands, Queries>,
-): CallableMachine<CallsOf<Commands>, CallsOf<Queries>> {
-  const { name = 'machine', version = 1, tables, commands } = definition;
-  requireMachineIdentity({ name, version });
+  definition: MachineDefinition<Definitions, Commands, Queries, Before>,
+): TypedMachine<Definitions, CallsOf<Commands>, CallsOf<Queries>> {
+  const { previous, migrate, name = previous?.name ?? 'machine', version = 1, tables, commands } = definition;
   const queries: Partial<Queries> = definition.queries ?? {};
   const tableNames = Object.keys(tables);
   for (const tableName of tableNames) requireTableName(tableName);
@@ -122,9 +151,12 @@ export function machine<
   const readTablesOf = oncePerState(
     (state: StateReader) => tablesIn(state, tableNames, openReadTable) as ReadTablesOf<Definitions>,
   );
-  return {
+  const made: TypedMachine<Definitions, CallsOf<Commands>, CallsOf<Queries>> = {
     name,
     version,
+    tables,
+    ...(previous === undefined ? {} : { previous }),
+    ...(migrate === undefined ? {} : { migrate: migrationOf({ version, tableNames, previous, migrate }) }),
     apply(state, command, context) {
       const [called, argument] = decodeCall(command);
       const run = own(commands, called);
@@ -142,6 +174,30 @@ export function machine<
       return synchronous(run(readTablesOf(state), args[0] as never), called);
     },
     detach: (result) => result,
+  };
+  requireMachineChain(made);
+  return made;
+}
+
+interface Migrating<Definitions, Before> {
+  readonly version: number;
+  readonly tableNames: readonly string[];
+  readonly previous: TypedMachine<Before, unknown, unknown> | undefined;
+  readonly migrate: NonNullable<MachineDefinition<Definitions, unknown, unknown, Before>['migrate']>;
+}
+
+/** The migration on bytes: opens the tables of both versions. */
+function migrationOf<Definitions, Before extends TableDefinitions>({
+  version,
+  tableNames,
+  previous,
+  migrate,
+}: Migrating<Definitions, Before>): NonNullable<Machine['migrate']> {
+  return (state, context) => {
+    const tables = tablesIn(state, tableNames, openTable) as TablesOf<Definitions>;
+    const namesBefore = Object.keys(previous?.tables ?? {});
+    const before = tablesIn(state, namesBefore, openMigratedTable) as MigratedTablesOf<Before>;
+    synchronous(migrate(tables, before, context), `the migration to version ${version}`);
   };
 }
 

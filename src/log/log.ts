@@ -24,7 +24,7 @@ import type { File, FileSystem } from '../storage/file-system.ts';
 import { BatchBuffer } from './batch-buffer.ts';
 import { LogFiles, type LogStatus } from './log-files.ts';
 import type { LogOptions } from './log-options.ts';
-import { BODY_BYTES_MAX, type RecordType } from './record.ts';
+import { BODY_BYTES_MAX, type EntryType, type RecordType } from './record.ts';
 import { type RecoveryReport, recoverLog } from './recover.ts';
 import type { Identity } from './segment.ts';
 import type { LogRecord } from './segment-reader.ts';
@@ -173,7 +173,7 @@ export class Log {
    * @throws TidemarkError TIDEMARK_LOG_POISONED; TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES while the reserve
    *   of space is short.
    */
-  append(term: Term, time: number, body: Uint8Array): Index {
+  append(term: Term, time: number, body: Uint8Array, type: EntryType = 'commands'): Index {
     assert(!this.#isClosing, 'nothing is appended to a log that closes');
     assert(this.#truncations === 0, 'nothing is appended while the log is being truncated');
     assert(body.length <= BODY_BYTES_MAX, `a body has at most ${BODY_BYTES_MAX} bytes, got ${body.length}`);
@@ -181,7 +181,7 @@ export class Log {
     assert(time >= this.#last.time, `time ${time} follows time ${this.#last.time}`);
     if (this.refusal !== null) throw this.refusal;
     this.#last = { index: nextIndex(this.#last.index), term, time };
-    this.#collect('commands', body);
+    this.#collect(type, body);
     return this.#last.index;
   }
 

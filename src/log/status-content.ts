@@ -18,6 +18,9 @@ export const MEMBERS_MAX = 64;
 /** Bound of a machine's name, in UTF-16 units, as `Machine.name` promises. */
 export const MACHINE_NAME_MAX = 64;
 
+/** Bound of `Status.earlierVersions`: versions that one log needs to be replayed, besides the active one. */
+export const EARLIER_VERSIONS_MAX = 8;
+
 /** The hard state of a node: what must be known before the first byte of the log can be judged. */
 export interface Status {
   /** 32 lower-case hexadecimal digits. Never changes. */
@@ -26,7 +29,13 @@ export interface Status {
   readonly nodeId: number;
   /** From 1; raised when a node that lost its data joins again under its old id. Never goes back. */
   readonly incarnation: number;
+  /** The machine that applies what comes; its version is the active one. */
   readonly machine: StatusMachine;
+  /**
+   * Versions that were active before, for entries from `firstIndex` on: 0 to {@link EARLIER_VERSIONS_MAX}, in
+   * the order in which they were. Says which version applies the first entry of the log.
+   */
+  readonly earlierVersions: readonly EarlierVersion[];
   /** Never goes back. */
   readonly timeline: Timeline;
   /** Raft's term; 0 under other orderings. Never goes back. */
@@ -54,6 +63,13 @@ export interface StatusMachine {
   readonly name: string;
   /** From 1. */
   readonly version: number;
+}
+
+export interface EarlierVersion {
+  /** From 1; lower than that of the next one, and than the active one. */
+  readonly version: number;
+  /** Last entry that it applied; the one after it activated the next version. Grows. */
+  readonly lastIndex: Index;
 }
 
 export interface Member {
@@ -137,7 +153,9 @@ export function updateStatus(before: Status, fields: StatusUpdate): Status {
 function findStatusFault(value: unknown): string | null {
   if (!isObject(value)) return 'text';
   for (const [field, isValid] of Object.entries(FIELD_RULES)) if (!isValid(value[field])) return field;
-  return null;
+  const { machine, earlierVersions } = value as unknown as Status;
+  const newest = earlierVersions.at(-1);
+  return newest === undefined || newest.version < machine.version ? null : 'earlierVersions';
 }
 
 const FIELD_RULES: Readonly<Record<keyof Status, (value: unknown) => boolean>> = {
@@ -145,6 +163,7 @@ const FIELD_RULES: Readonly<Record<keyof Status, (value: unknown) => boolean>> =
   nodeId: isIntegerFrom(1),
   incarnation: isIntegerFrom(1),
   machine: isMachine,
+  earlierVersions: isListOfVersions,
   timeline: isIntegerFrom(1),
   term: isIntegerFrom(0),
   view: isIntegerFrom(0),
@@ -166,6 +185,19 @@ function isMachine(value: unknown): boolean {
   const { name, version } = value;
   const isName = typeof name === 'string' && name.length >= 1 && name.length <= MACHINE_NAME_MAX;
   return isName && isIntegerFrom(1)(version);
+}
+
+function isListOfVersions(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length > EARLIER_VERSIONS_MAX) return false;
+  let previous = { version: 0, lastIndex: -1 };
+  for (const item of value as unknown[]) {
+    if (!isObject(item)) return false;
+    const { version, lastIndex } = item;
+    const isLater = isIntegerFrom(previous.version + 1)(version);
+    if (!isLater || !isIntegerFrom(previous.lastIndex + 1)(lastIndex)) return false;
+    previous = { version: version as number, lastIndex: lastIndex as number };
+  }
+  return true;
 }
 
 function isMembership(value: unknown): boolean {
@@ -199,6 +231,9 @@ function copyStatus(status: Status): Status {
     nodeId: status.nodeId,
     incarnation: status.incarnation,
     machine: Object.freeze({ name: machine.name, version: machine.version }),
+    earlierVersions: Object.freeze(
+      status.earlierVersions.map(({ version, lastIndex }) => Object.freeze({ version, lastIndex })),
+    ),
     timeline: status.timeline,
     term: status.term,
     view: status.view,

@@ -3,13 +3,14 @@
 import { assert } from '../base/assert.ts';
 import type { Chance } from '../base/chance.ts';
 import { isTidemarkError } from '../base/errors.ts';
-import { type Index, laterOf } from '../base/positions.ts';
+import { type Index, laterOf, previousIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import { Engine } from '../engine/engine.ts';
 import type { Machine } from '../engine/machine.ts';
+import { requireVersions, type VersionHistory } from '../engine/versions.ts';
 import { Log } from '../log/log.ts';
 import type { LogStatus } from '../log/log-files.ts';
 import type { LogOptions } from '../log/log-options.ts';
@@ -18,6 +19,7 @@ import { LocalOrdering } from '../ordering/local.ts';
 import type { LocalOptions } from '../ordering/local-options.ts';
 import { KEY_HASH_SEED_BYTES } from '../state/key-hash.ts';
 import type { FileSystem } from '../storage/file-system.ts';
+import { Activator } from './activate.ts';
 import { CommitRecorder } from './commit-recorder.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { Lateness } from './lateness.ts';
@@ -89,6 +91,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     isBusy: () => engine?.isBusy ?? false,
   });
   const commits = new CommitRecorder(status, clock);
+  const activator = new Activator();
   const restored = await restore({
     ...doors,
     dataDir,
@@ -96,26 +99,21 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     store,
     options,
     makeEngine: () => makeEngine(assembly),
-    openLog: (into, knownIndex) => openLog(assembly, into, commits, knownIndex),
+    openLog(into, knownIndex) {
+      requireReplayable(assembly, into.appliedIndex, store);
+      return openLog(assembly, into, { commits, activator }, knownIndex);
+    },
   });
   const { opened, checkpoint } = restored;
   const { log, ordering } = opened;
   engine = restored.engine;
   const { appliedIndex } = engine;
   assert(appliedIndex === log.durableIndex, `replay ends at ${log.durableIndex}, not ${appliedIndex}`);
-  const recovery: NodeRecovery = {
-    ...log.report,
-    warnings: [
-      ...warningsOf(assembly, store, checkpoint),
-      ...(await cleanUp(store, restored)),
-      ...log.report.warnings,
-    ],
-    isNew: directory.isNew,
-    checkpoint: checkpoint && describeRestored(checkpoint),
-    entriesReplayed: appliedIndex - (checkpoint?.info.index ?? 0),
-    commandsReplayed: engine.commandsApplied,
-    tookMs: clock.monotonic() - started,
-  };
+  const warnings = [
+    ...warningsOf(assembly, store, checkpoint),
+    ...(await cleanUp(store, restored)),
+    ...log.report.warnings,
+  ];
   commits.committed(log.durableIndex);
   const checkpoints = new NodeCheckpoints({
     engine,
@@ -128,13 +126,57 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     onProgress: (done, total) => onProgress({ phase: 'state', done, total }),
     onFatal: wiring.fail,
   });
+  await activate(activator, { engine, log, status, clock, commits, checkpoints });
+  const recovery: NodeRecovery = {
+    ...log.report,
+    warnings,
+    isNew: directory.isNew,
+    checkpoint: checkpoint && describeRestored(checkpoint),
+    entriesReplayed: appliedIndex - (checkpoint?.info.index ?? 0),
+    commandsReplayed: engine.commandsApplied,
+    tookMs: clock.monotonic() - started,
+  };
   const lateness = new Lateness(clock);
   return { engine, log, status, lock, ordering, commits, checkpoints, lateness, recovery };
 }
 
-function makeEngine({ machine, directory, doors, wiring }: Assembly): Engine {
+/** What the status says of the versions of the machine. */
+function historyOf({ directory }: Assembly): VersionHistory {
+  const { machine, earlierVersions } = directory.status.current;
+  return { active: machine.version, earlier: earlierVersions };
+}
+
+/** Before the log is read: has this program the versions that a replay from here on takes? */
+function requireReplayable(assembly: Assembly, replayAfter: Index, { checkpoints }: CheckpointStore): void {
+  const indices = checkpoints.map(({ info }) => info.index);
+  requireVersions(assembly.machine, historyOf(assembly), replayAfter, indices);
+}
+
+/** Brings the directory to the program's version of the machine; lets go of everything when that fails. */
+async function activate(
+  activator: Activator,
+  parts: Pick<NodeParts, 'engine' | 'log' | 'status' | 'commits' | 'checkpoints'> & { readonly clock: Clock },
+): Promise<void> {
+  const { engine, log, commits, checkpoints } = parts;
+  const takeCheckpoint = async (): Promise<void> => {
+    if (engine.appliedIndex > 0) await checkpoints.take();
+  };
+  try {
+    await activator.run({ ...parts, takeCheckpoint });
+  } catch (error) {
+    commits.stop();
+    await checkpoints.close(error instanceof Error ? error : new Error(String(error)));
+    engine.stop();
+    await log.close().catch(() => undefined); // The caller gets what came first.
+    throw error;
+  }
+}
+
+function makeEngine(assembly: Assembly): Engine {
+  const { machine, directory, doors, wiring } = assembly;
   return new Engine({
     machine,
+    history: historyOf(assembly),
     hashSeed: doors.chance.fill(new Uint8Array(KEY_HASH_SEED_BYTES)),
     salt: Buffer.from(directory.status.current.clusterId, 'hex'),
     clock: doors.clock,
@@ -142,11 +184,17 @@ function makeEngine({ machine, directory, doors, wiring }: Assembly): Engine {
   });
 }
 
+/** Who hears of the log beside the ordering; the activator instead of it, while its own entry is written. */
+interface LogListeners {
+  readonly commits: CommitRecorder;
+  readonly activator: Activator;
+}
+
 /** Opens the log behind what an engine has, replays it there, and has an ordering feed both. */
 async function openLog(
   { doors, dataDir, directory, wiring, log: options, local, onProgress }: Assembly,
   engine: Engine,
-  commits: CommitRecorder,
+  { commits, activator }: LogListeners,
   knownIndex: Index,
 ): Promise<{ log: Log; ordering: LocalOrdering }> {
   const { status } = directory;
@@ -164,11 +212,18 @@ async function openLog(
       onProgress({ phase: 'log', done: entry.index - replayAfter, total: lastIndex - replayAfter });
     },
     onDurable(index) {
-      ordering.onDurable(index);
+      if (activator.isWaiting) activator.onDurable();
+      else ordering.onDurable(index);
       commits.committed(index);
     },
-    onRefused: (afterIndex, error) => ordering.onRefused(afterIndex, error),
-    onPoisoned: wiring.fail,
+    onRefused(afterIndex, error) {
+      if (activator.isWaiting) activator.fail(error);
+      else ordering.onRefused(afterIndex, error);
+    },
+    onPoisoned(error) {
+      activator.fail(error);
+      wiring.fail(error);
+    },
   });
   return { log, ordering };
 }
@@ -187,7 +242,9 @@ function logStatus(status: StatusFile, knownIndex: Index): LogStatus {
       return status.whenPersisted();
     },
     persistFirstIndex(first) {
-      status.update({ firstIndex: first });
+      const { earlierVersions } = status.current;
+      const needed = earlierVersions.filter(({ lastIndex }) => lastIndex >= previousIndex(first));
+      status.update({ firstIndex: first, earlierVersions: needed });
       return status.whenPersisted();
     },
   };

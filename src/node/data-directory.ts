@@ -59,8 +59,8 @@ export interface DataDirectory {
 /**
  * Opens the data directory, making it first where there is none.
  * @throws TidemarkError TIDEMARK_LOCKED, TIDEMARK_NOT_A_DATA_DIRECTORY, TIDEMARK_STATUS_DAMAGED,
- *   TIDEMARK_FORMAT_NEWER, TIDEMARK_MACHINE_MISMATCH; TIDEMARK_NOT_WRITABLE, TIDEMARK_DISK_FULL,
- *   TIDEMARK_RESOURCES and TIDEMARK_IO of the system.
+ *   TIDEMARK_FORMAT_NEWER, TIDEMARK_MACHINE_MISMATCH (also for a later version); TIDEMARK_NOT_WRITABLE,
+ *   TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES and TIDEMARK_IO of the system.
  */
 export async function openDataDirectory(input: DataDirectoryInput): Promise<DataDirectory> {
   const { fs, dir, machine, onStatusFailure } = input;
@@ -71,7 +71,7 @@ export async function openDataDirectory(input: DataDirectoryInput): Promise<Data
     const isNew = (await fs.stat(`${dir}/${STATUS_NAME}`)) === null && (await isUnmade(fs, dir));
     const status = isNew ? await make(input) : await StatusFile.open(fs, dir, onStatusFailure);
     const found = status.current.machine;
-    if (found.name === machine.name && found.version === machine.version) return { lock, status, isNew };
+    if (found.name === machine.name && found.version <= machine.version) return { lock, status, isNew };
     await status.close();
     throw mismatch(dir, found, machine);
   } catch (error) {
@@ -101,6 +101,7 @@ async function make(input: DataDirectoryInput): Promise<StatusFile> {
   const status = {
     ...identity,
     machine: { name: machine.name, version: machine.version },
+    earlierVersions: [],
     timeline: toTimeline(1),
     term: toTerm(0),
     view: 0,

@@ -4,7 +4,7 @@ import { systemChance } from '../base/chance.ts';
 import { invalidOption, requireKnownOptions } from '../base/options.ts';
 import { systemClock } from '../base/time.ts';
 import { type CheckpointOptions, resolveCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
-import { type CallableMachine, requireMachineIdentity } from '../engine/machine.ts';
+import { type CallableMachine, requireMachineChain } from '../engine/machine.ts';
 import {
   callableKeyValueMachine,
   type KeyValueCommands,
@@ -52,7 +52,8 @@ const KNOWN_DOORS = { fs: 0, clock: 0, chance: 0 };
  * Opens a node: recovers what is in `dir`, replays it, and takes commands from then on.
  * @throws TidemarkError TIDEMARK_OPTION_INVALID; TIDEMARK_LOCKED when another process owns the directory;
  *   TIDEMARK_LOG_DAMAGED, TIDEMARK_STATUS_DAMAGED, TIDEMARK_FOREIGN_FILE, TIDEMARK_FORMAT_NEWER,
- *   TIDEMARK_MACHINE_MISMATCH, TIDEMARK_NOT_A_DATA_DIRECTORY before anything is changed;
+ *   TIDEMARK_MACHINE_MISMATCH, TIDEMARK_VERSION_MISSING, TIDEMARK_NOT_A_DATA_DIRECTORY before anything is
+ *   changed; TIDEMARK_MIGRATION_FAILED, and the version before is still active;
  *   TIDEMARK_NOT_WRITABLE, TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES and TIDEMARK_IO of the system.
  */
 export function open<Commands, Queries>(
@@ -69,7 +70,7 @@ export async function open(
   if (typeof options.dir !== 'string' || options.dir === '')
     throw invalidOption('dir', options.dir, 'a path');
   const machine = options.machine ?? callableKeyValueMachine;
-  requireMachineIdentity(machine); // Before anything is made: a machine may be written by hand.
+  requireMachineChain(machine); // Before anything is made: a machine may be written by hand.
   const notices: string[] = [];
   const doors = resolveDoors(options, notices);
   const log = resolveLogOptions(options.log ?? {});

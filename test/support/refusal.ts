@@ -71,6 +71,7 @@ export function fullStatus(status: StatusFields): Status {
     ...IDENTITY,
     ...status,
     machine: { name: 'test', version: 1 },
+    earlierVersions: [],
     timeline: toTimeline(1),
     term: toTerm(0),
     view: 0,
