@@ -20,18 +20,19 @@ import { DATA_DIR, LOG_DIR, SEGMENT_BYTES, settle } from './support/test-log.ts'
 
 const log = { segmentBytes: SEGMENT_BYTES };
 
-function openOn(fs: FileSystem, clock = new ManualClock()) {
+function openOn(fs: FileSystem, clock = new ManualClock(), checkpointOnClose = true) {
   return open({
     dir: DATA_DIR,
     log,
+    checkpoint: { checkpointOnClose },
     doors: { fs, clock, chance: new SeededRandom(Math.random() * 2 ** 31) },
   });
 }
 
-/** A data directory with three values in it, closed. */
-async function closedDirectory(): Promise<DiskBytes> {
+/** A data directory with three values in it, closed: in its log, and in a checkpoint unless told otherwise. */
+async function closedDirectory(last: 'checkpoint' | 'log-only' = 'checkpoint'): Promise<DiskBytes> {
   const fs = new MemoryFileSystem();
-  const node = await openOn(fs);
+  const node = await openOn(fs, new ManualClock(), last === 'checkpoint');
   for (const key of ['a', 'b', 'c']) await node.submit('SET', key, key.repeat(30_000));
   await node.close();
   return readDisk(fs, DATA_DIR);
@@ -76,17 +77,19 @@ test('node D7: a read-only mount is one clear error, and nothing is changed', as
 });
 
 test('node D7: what cannot be read is one clear error', async () => {
-  const disk = await closedDirectory();
-  for (const path of disk.keys()) {
-    const inner = await diskFrom(disk);
-    const fs = new InterposedFileSystem(inner);
-    fs.onCall = (call) => {
-      const isUse = ['open', 'list', 'lock'].includes(call.op);
-      if (call.path === path && isUse) refuse(call, 'EACCES');
-    };
-    const isNeeded = !path.endsWith('.idx');
-    if (isNeeded) await rejects(openOn(fs), (error) => isTidemarkError(error, 'TIDEMARK_NOT_WRITABLE'), path);
-    else await (await openOn(fs)).close();
+  for (const last of ['checkpoint', 'log-only'] as const) {
+    const disk = await closedDirectory(last);
+    for (const path of disk.keys()) {
+      const inner = await diskFrom(disk);
+      const fs = new InterposedFileSystem(inner);
+      fs.onCall = (call) => {
+        const isUse = ['open', 'list', 'lock'].includes(call.op);
+        if (call.path === path && isUse) refuse(call, 'EACCES');
+      };
+      const isNeeded = !path.startsWith(LOG_DIR) || !path.endsWith('.idx');
+      if (isNeeded) await rejects(openOn(fs), { code: 'TIDEMARK_NOT_WRITABLE' }, path);
+      else await (await openOn(fs)).close();
+    }
   }
 });
 
@@ -278,7 +281,7 @@ test('node C1, D6: on a real disk', async (t: TestContext) => {
   const root = await mkdtemp(join(tmpdir(), 'tidemark-'));
   t.after(() => rm(root, { recursive: true, force: true }));
   const dir = join(root, 'data');
-  const node = await open({ dir, log });
+  const node = await open({ dir, log, checkpoint: { checkpointOnClose: false } });
   for (const key of ['a', 'b', 'c']) await node.submit('SET', key, key.repeat(30_000));
   await node.close();
 
@@ -306,7 +309,7 @@ test('node C1, D6: on a real disk', async (t: TestContext) => {
 });
 
 test('node C2: damage that a machine meets while replaying changes nothing', async () => {
-  const disk = await closedDirectory();
+  const disk = await closedDirectory('log-only');
   const inner = await diskFrom(disk);
   const [first] = (await inner.list(LOG_DIR)).filter((name) => name.endsWith('.log'));
   await damage(inner, `${LOG_DIR}/${first}`, (bytes) => void (bytes[8000]! ^= 1));

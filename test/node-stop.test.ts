@@ -68,6 +68,7 @@ test('stop F1: a close while a sync fails ends, and gives the directory back', a
   await node.close();
   await answer;
   ok(code('TIDEMARK_LOG_POISONED')(await node.whenStopped()));
+  files.healFaults();
   await (await open({ machine: sums, ...options })).close();
 });
 

@@ -97,8 +97,17 @@ test('node: what was acknowledged is there after close and open, and after no cl
     await node.close();
   }
   await using node = await open({ machine: bank, dir, ...small });
-  strictEqual(node.recovery.commandsReplayed, 300);
+  strictEqual(node.recovery.checkpoint?.index, node.stats().appliedIndex, 'close took a checkpoint');
+  strictEqual(node.recovery.commandsReplayed, 0);
   strictEqual(node.recovery.bytesDiscarded, 0);
+
+  await Promise.all(Array.from({ length: 100 }, () => node.submit('deposit', { to: 'alice', amount: 1 })));
+  // What a kill leaves: the files as they are, and nobody who closes them.
+  const killed = await scratch(t);
+  await cp(dir, join(killed, 'data'), { recursive: true });
+  await using again = await open({ machine: bank, dir: join(killed, 'data'), ...small });
+  strictEqual(again.recovery.commandsReplayed, 100, 'the log after the checkpoint');
+  strictEqual(await again.query('balance', 'alice'), 400);
 });
 
 test('node: entry times never go back, and commands see them', async () => {

@@ -31,7 +31,8 @@ let whole = '';
 before(async () => {
   root = await mkdtemp(join(tmpdir(), 'tidemark-'));
   whole = join(root, 'whole');
-  const node = await open({ dir: whole, log: { segmentBytes: 64 * 1024 } });
+  const log = { segmentBytes: 64 * 1024 };
+  const node = await open({ dir: whole, log, checkpoint: { checkpointOnClose: false } });
   for (const key of ['a', 'b', 'c', 'd']) await node.submit('SET', key, key.repeat(25_000));
   await node.close();
 });

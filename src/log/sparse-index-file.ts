@@ -30,6 +30,8 @@ export async function startBefore(
   segment: SealedSegment,
   index: Index,
 ): Promise<ReaderPosition> {
+  // No point is nearer: not even the first one is worth the reads that would prove it.
+  if (index <= segment.header.firstIndex) return segmentStart(segment.header);
   const point = (await readPoints(fs, segment))?.before(index) ?? null;
   const isProven = point !== null && (await provesItself(fs, segment, point));
   return isProven ? point : segmentStart(segment.header);
