@@ -127,6 +127,11 @@ export class Engine {
     return this.#state;
   }
 
+  /** Why a part of the state could not be read; null when every part could. Then it must not go on. */
+  get readFailure(): unknown {
+    return this.#state.readFailure;
+  }
+
   /** Keys that are not in memory yet. */
   get keysToLoad(): number {
     return this.#state.keysToLoad;

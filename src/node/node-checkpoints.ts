@@ -165,12 +165,11 @@ export class NodeCheckpoints {
   }
 
   async #load(): Promise<void> {
-    const { checkpoint, store, onFatal } = this.#config;
+    const { checkpoint, onFatal } = this.#config;
     try {
       if (checkpoint !== null) {
         await this.#loader?.run();
         await checkpoint.verifyRest();
-        store.installed(checkpoint); // What it now knows to be damaged is not used by the next one.
         if (this.#config.engine.keysToLoad === 0) await checkpoint.files.close();
       }
       this.#checkpointer.start();

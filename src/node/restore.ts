@@ -6,10 +6,9 @@
  * Nothing on the disk changes before the log was read to its end, and checkpoints are cleaned up last.
  */
 
-import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
+import type { TidemarkError } from '../base/errors.ts';
 import { type Index, previousIndex, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
-import type { CheckpointInfo } from '../checkpoint/checkpoint-info.ts';
 import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import { noCheckpointLeft } from '../checkpoint/damage.ts';
@@ -49,34 +48,41 @@ export async function restore<Opened>(input: RestoreInput<Opened>): Promise<Rest
   const { store, status } = input;
   const { firstIndex } = status.current;
   const knownIndex = newestIndex(store);
-  const isCovered = ({ index }: CheckpointInfo): boolean => index >= previousIndex(firstIndex);
-  for (;;) {
-    const checkpoint = await store.openNewest(isCovered);
-    if (checkpoint === null && firstIndex > 1) throw await nothingLeft(input);
-    const restored = await restoreFrom(input, checkpoint, knownIndex);
-    if (restored !== null) return restored;
+  let restored: Restored<Opened> | null = null;
+  const tryOne = async (checkpoint: OpenCheckpoint): Promise<void> => {
+    restored = await restoreFrom(input, checkpoint, knownIndex);
+  };
+  try {
+    await store.installNewest(tryOne, ({ index }) => index >= previousIndex(firstIndex));
+  } catch (error) {
+    throw error instanceof OtherFailure ? error.cause : error;
   }
+  if (restored !== null) return restored;
+  if (firstIndex > 1) throw await nothingLeft(input);
+  return restoreFrom(input, null, knownIndex);
 }
 
-/** Null when the checkpoint turned out to be damaged: it is set aside then. */
+/** Not the fault of the checkpoint: no older one would help. */
+class OtherFailure extends Error {
+  override readonly name = 'OtherFailure';
+}
+
 async function restoreFrom<Opened>(
   input: RestoreInput<Opened>,
   checkpoint: OpenCheckpoint | null,
   knownIndex: Index,
-): Promise<Restored<Opened> | null> {
-  const { store, openLog, makeEngine } = input;
-  const engine = makeEngine();
+): Promise<Restored<Opened>> {
+  const engine = input.makeEngine();
+  let isInstalled = false;
   try {
     if (checkpoint !== null) await install(input, engine, checkpoint);
-    const opened = await openLog(engine, knownIndex);
-    if (checkpoint !== null) store.installed(checkpoint);
-    return { engine, opened, checkpoint };
+    isInstalled = true;
+    return { engine, opened: await input.openLog(engine, knownIndex), checkpoint };
   } catch (error) {
     engine.stop();
-    await checkpoint?.files.close();
-    if (checkpoint === null || !isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED')) throw error;
-    store.refuse(checkpoint.found, error);
-    return null;
+    // While the log is replayed, parts of the checkpoint are read as they are needed.
+    const isOfCheckpoint = !isInstalled || error === engine.readFailure;
+    throw isOfCheckpoint || checkpoint === null ? error : new OtherFailure('of the log', { cause: error });
   }
 }
 
