@@ -1,8 +1,8 @@
 /**
  * The state and its files (src/state/stored.ts): storing, installing, reading what is needed, writing without
  * reading. Goal: wherever a part of the state is, it is the state: equal content has an equal root,
- * everything can be read, and nothing is kept for ever. Method: seeded commands against plain Maps, over files
- * with real bytes.
+ * everything can be read, and nothing is kept for ever. Method: seeded commands against plain Maps, over
+ * files with real bytes.
  */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
