@@ -126,6 +126,26 @@ test('live index: shards that splitting does not help grow in place', () => {
   strictEqual(index.size, 30_000);
 });
 
+test('live index: with room made ahead nothing moves, and records are linked together', () => {
+  const index = newIndex();
+  for (const _ of index.reserve(100_000)) continue;
+  for (let number = 0; number < 100_000; number += 8) {
+    if (number % 3 === 0) index.set(keyOf(number), keyOf(-number));
+    const records = Array.from({ length: 8 }, (_, at) => index.store(keyOf(number + at), keyOf(at)));
+    const known: number[] = [];
+    index.linkNew(records, known);
+    deepStrictEqual(known, number % 3 === 0 ? [records[0]] : []);
+    for (const record of known) index.free(record);
+  }
+  strictEqual(index.maintenance.slotsMoved, 0);
+  strictEqual(index.size, 100_000);
+  strictEqual(index.recordCount, 100_000);
+  for (let number = 0; number < 100_000; number++) {
+    const value = number % 24 === 0 ? keyOf(-number) : keyOf(number % 8);
+    deepStrictEqual(index.get(keyOf(number)), Uint8Array.from(value));
+  }
+});
+
 test('live index: empty and largest keys and values', () => {
   const index = newIndex();
   const largestKey = randomBytes.subarray(0, KEY_BYTES_MAX);
