@@ -23,7 +23,7 @@ export interface CheckpointOptions {
    */
   readonly loadConcurrency?: number;
 
-  /** Size of one such read or write, in bytes: 4 KiB to 16 MiB. @default 262144 */
+  /** Size of one such read or write, in bytes: 4 KiB to 16 MiB. @default 1048576 */
   readonly bufferBytes?: number;
 
   /**
@@ -41,7 +41,7 @@ export const CHECKPOINT_DEFAULTS: ResolvedCheckpointOptions = Object.freeze({
   checkpointOnClose: true,
   compactLogAfterCheckpoint: true,
   loadConcurrency: 4,
-  bufferBytes: 256 * 1024,
+  bufferBytes: 1024 * 1024,
   verifyBytesMax: 1024 ** 3,
 });
 

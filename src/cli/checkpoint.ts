@@ -35,8 +35,9 @@ async function takeOfRunning({ host, port }: CheckpointOptions): Promise<Taken> 
   const fields = Array.isArray(reply) ? (reply as readonly Reply[]) : [];
   const taken: Record<string, string | number> = {};
   for (let at = 0; at + 1 < fields.length; at += 2) {
-    const value = fields[at + 1];
-    taken[String(fields[at])] = typeof value === 'number' ? value : String(value);
+    const [name, value] = [fields[at], fields[at + 1]];
+    const isPair = typeof name === 'string' && (typeof value === 'number' || typeof value === 'string');
+    if (isPair) taken[name] = value;
   }
   return taken;
 }

@@ -1,12 +1,13 @@
 /**
  * When the tree is brought on: in slices between turns of the event loop, so that no command waits long.
  *
- *     what waits                                        slices
- *     ------------------------------------------------
- *     ------------------------------------------------------ the backlog is full, writers wait
- *      of 5 ms, one a turn somebody waits for a root, or half the backlog    of 1 ms; under load with pauses
- *       that leave them less is full, or memory is to be reclaimed           than 30 % of the time
- *     less                                              when nothing was applied for a while
+ *     what waits                                   slices
+ *     -------------------------------------------  ---------------------------------------------------------
+ *     the backlog is full, writers wait            of 4 ms, one a turn
+ *     somebody waits for a root, half the backlog  of 1 ms; under load with pauses that leave them less than
+ *       is full, or memory is to be reclaimed        30 % of the time
+ *     less                                         when nothing was applied for a while, and everything is in
+ *                                                    memory
  *
  * Folding late is cheaper: a key that changed again meanwhile is folded once, and a leaf is visited once.
  */
@@ -126,7 +127,7 @@ export class Folding {
     this.#timer = this.#config.clock.after(ms, () => {
       this.#timer = null;
       const isIdleWait = ms === IDLE_MS;
-      if (isIdleWait && this.#hasEntries) {
+      if (isIdleWait && (this.#hasEntries || !this.#config.state.isLoaded)) {
         this.#hasEntries = false;
         this.#schedule();
       } else {

@@ -7,6 +7,10 @@
  *
  * Parts of a cut run are recognised by their first keys: a node whose first key closes no run of its level
  * goes on with the run of the node before it, so both are parts.
+ *
+ * Levels of keys follow from the shape, mostly, and are not weighed: in a node of level n that holds whole runs,
+ * the first key of every child but the first has level n, unless a run below was cut. And none was as long as
+ * all children together would fit one node.
  */
 
 import { copyOf } from '../base/bytes.ts';
@@ -42,8 +46,17 @@ interface Wanted {
   readonly hash: Uint8Array;
   readonly place: Place;
   readonly count: number;
+  /** Whether its run was not cut: then every run below it begins and ends in it. */
+  readonly isWhole: boolean;
   /** Null of the root, which no parent knows. */
   readonly firstKey: { readonly bytes: Uint8Array; readonly level: number } | null;
+}
+
+/** A node above leaves, read and verified. */
+interface ReadInner {
+  readonly bytes: Uint8Array;
+  readonly places: readonly Place[];
+  readonly wanted: Wanted;
 }
 
 export class TreeInstaller {
@@ -69,7 +82,7 @@ export class TreeInstaller {
       if (!isEmpty) throw this.#files.damaged({ file: 0, offset: 0, bytes: 0 }, 'root');
       return { top: NO_NODE, leaves: new Int32Array(0) };
     }
-    const wanted: Wanted = { level, hash: root, place, count: keys, firstKey: null };
+    const wanted: Wanted = { level, hash: root, place, count: keys, isWhole: true, firstKey: null };
     let top: number;
     if (level === 0) top = this.#addRootLeaf(wanted);
     else if (level === 1) top = this.#addLowest(wanted);
@@ -86,10 +99,13 @@ export class TreeInstaller {
     const places = [...read.places];
     const cursor = new NodeCursor();
     const init = this.#beginInner(cursor, bytes, places, wanted);
+    const levels = this.#levelsOf(cursor, { bytes, places, wanted, firstLevel: init.firstLevel });
     cursor.open(bytes);
     for (let at = 0; cursor.next(); at++) {
-      const keyLevel = at === 0 ? init.firstLevel : this.#levelOfKey(cursor);
-      const child = childAt(cursor, keyLevel, places[at]!);
+      const keyLevel = levels[at]!;
+      // It goes on with the run of the one before, or is gone on with by the one behind.
+      const isWhole = keyLevel >= level && (levels[at + 1] ?? level) >= level && wanted.isWhole;
+      const child = childAt(cursor, { keyLevel, place: places[at]!, isWhole });
       const node = level === 2 ? this.#addLowest(child) : yield* this.#addInner(child);
       this.#setChild(init.node, at, node, cursor, keyLevel);
       if (level === 2 && ++this.#read % NODES_PER_STEP === 0) yield;
@@ -103,14 +119,39 @@ export class TreeInstaller {
     const { bytes, places } = this.#readVerified('inner', wanted);
     const cursor = this.#lowest;
     const init = this.#beginInner(cursor, bytes, places, wanted);
+    const mustWeigh = this.#mustWeigh(places, wanted);
     cursor.open(bytes);
     for (let at = 0; cursor.next(); at++) {
-      const keyLevel = at === 0 ? init.firstLevel : this.#levelOfKey(cursor);
+      let keyLevel = wanted.level;
+      if (at === 0) keyLevel = init.firstLevel;
+      else if (mustWeigh) keyLevel = this.#levelOfKey(cursor);
       const leaf = this.#addLeaf(cursor, keyLevel, places[at]!);
       this.#setChild(init.node, at, leaf, cursor, keyLevel);
     }
     this.#endInner(init, wanted, bytes.length);
     return init.node;
+  }
+
+  /** Levels of the first keys of the children. */
+  #levelsOf(
+    cursor: NodeCursor,
+    { bytes, places, wanted, firstLevel }: ReadInner & { readonly firstLevel: number },
+  ): readonly number[] {
+    const mustWeigh = this.#mustWeigh(places, wanted);
+    const levels: number[] = [];
+    cursor.open(bytes);
+    while (cursor.next()) {
+      if (levels.length === 0) levels.push(firstLevel);
+      else levels.push(mustWeigh ? this.#levelOfKey(cursor) : wanted.level);
+    }
+    return levels;
+  }
+
+  /** Whether a run below may have been cut. */
+  #mustWeigh(places: readonly Place[], { isWhole }: Wanted): boolean {
+    let bytes = 0;
+    for (const place of places) bytes += place.bytes;
+    return !isWhole || bytes > this.#parts.shape.nodeBytesMax;
   }
 
   /** Verifies the content of a node, and makes one that has no children yet. */
@@ -237,13 +278,17 @@ export class TreeInstaller {
 }
 
 /** The child of the entry at which a cursor stands. */
-function childAt(cursor: NodeCursor, keyLevel: number, place: Place): Wanted {
+function childAt(
+  cursor: NodeCursor,
+  { keyLevel, place, isWhole }: { readonly keyLevel: number } & Pick<Wanted, 'place' | 'isWhole'>,
+): Wanted {
   const { bytes, keyOffset, keyBytes, dataOffset } = cursor;
   return {
     level: cursor.level - 1,
     hash: bytes.subarray(dataOffset, dataOffset + DIGEST_BYTES),
     place,
     count: cursor.number,
+    isWhole,
     firstKey: { bytes: bytes.subarray(keyOffset, keyOffset + keyBytes), level: keyLevel },
   };
 }
