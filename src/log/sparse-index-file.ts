@@ -57,16 +57,16 @@ export async function readPoints(fs: FileSystem, segment: Segment): Promise<Spar
   }
 }
 
-/** A record names the one before it by checksum, so the first one read proves the point it is read from. */
+/**
+ * A record names the one before it by checksum, so the first one read proves the point it is read from. A
+ * read that fails is told: what cannot be read is not taken for a point that is wrong.
+ */
 async function provesItself(fs: FileSystem, segment: SealedSegment, point: ReaderPosition): Promise<boolean> {
   if (point.offset < segmentStart(segment.header).offset || point.offset >= segment.end) return false;
   const file = await fs.open(segment.path, 'read');
   try {
     const step = await new SegmentReader(file, segment.header, segment.end, point).next();
     return step.kind === 'record';
-  } catch (error) {
-    if (isTidemarkError(error)) return false;
-    throw error;
   } finally {
     await file.close();
   }
