@@ -39,7 +39,7 @@ test('checkpoint: equal content needs no file, and files are kept as long as nee
     await disk.take();
   }
   const names = await disk.names();
-  strictEqual(names.filter((name) => name.endsWith('.idx')).length, 2, 'checkpointsKept');
+  strictEqual(names.filter((name) => name.endsWith('.idx')).length, 3, 'checkpointsKept, and the full one');
   const needed = new Set(disk.store.checkpoints.flatMap(({ info }) => info.files.map(({ name }) => name)));
   deepStrictEqual(
     names.filter((name) => name.endsWith('.data')),
@@ -89,6 +89,49 @@ test('checkpoint: after 64 files the newest half is written anew, and nothing is
   deepStrictEqual([filesMax, isAbsorbed], [FILES_MAX, true]);
   const again = await StateDisk.open({ fs: disk.fs });
   deepStrictEqual(again.state.content, disk.state.content);
+});
+
+test('checkpoint G2: one damaged byte never takes the newest and the fallback', async () => {
+  const random = new SeededRandom(11);
+  const disk = await StateDisk.open();
+  disk.state.write(someContent(400));
+  await disk.take();
+  for (let round = 0; round < 40; round++) {
+    for (let at = 0; at < 12; at++) {
+      disk.state.write({ [`key-${String(random.below(400)).padStart(5, '0')}`]: `round ${round}` });
+    }
+    await disk.take();
+    const { checkpoints, compactableIndex } = disk.store;
+    if (compactableIndex === null) continue; // The whole log is the fallback.
+    const [newest, ...others] = checkpoints.map(({ info }) => info.files.map(({ id }) => id));
+    ok(
+      others.some((ids) => !ids.some((id) => newest!.includes(id))),
+      `round ${round}`,
+    );
+    const names = new Set(checkpoints.flatMap(({ info }) => info.files.map(({ name }) => name)));
+    ok(checkpoints.length <= 5 && names.size > 0);
+    const bytes = checkpoints.flatMap(({ info }) => info.files);
+    const kept = new Map(bytes.map(({ id, bytes: size }) => [id, size]));
+    const sum = [...kept.values()].reduce((total, size) => total + size, 0);
+    const full = disk.store.base!.full.bytes;
+    ok(sum <= 2.5 * full, `${sum} bytes kept, a full one takes ${full}`);
+  }
+  ok(disk.store.compactableIndex !== null, 'several chains were begun');
+});
+
+test('checkpoint: a log that is long and needed makes the next one full', async () => {
+  const disk = await StateDisk.open();
+  disk.state.write(someContent(300));
+  const { cost } = await disk.take();
+  disk.state.write({ a: '1' });
+  const short = await disk.store.take(disk.state.source, disk.state.facts, 7 * cost.bytes);
+  strictEqual(short.info.kind, 'incremental');
+  disk.state.write({ a: '2' });
+  const long = await disk.store.take(disk.state.source, disk.state.facts, 9 * cost.bytes);
+  strictEqual(long.info.kind, 'full');
+  disk.state.write({ a: '3' });
+  const behind = await disk.store.take(disk.state.source, disk.state.facts, 9 * cost.bytes);
+  strictEqual(behind.info.kind, 'incremental', 'now there is a fallback');
 });
 
 /** About what a full checkpoint takes. */

@@ -11,8 +11,8 @@ interface Made {
   readonly disk: StateDisk;
   readonly fs: LossyFileSystem;
   readonly checkpointer: Checkpointer;
-  /** Index and oldest kept index of each commit. */
-  readonly committed: [number, number][];
+  /** Index of each commit, and up to where the log may be compacted then. */
+  readonly committed: [number, number | null][];
   readonly problems: unknown[];
   held: number;
 }
@@ -31,7 +31,12 @@ async function make(checkpointsKept = 3): Promise<Made> {
       position: () => disk.state.facts,
       hold: async () => {
         made.held++;
-        return { source: disk.state.source, facts: disk.state.facts, release: () => void made.held-- };
+        return {
+          source: disk.state.source,
+          facts: disk.state.facts,
+          logBytes: 0,
+          release: () => void made.held--,
+        };
       },
       onCommitted: async ({ index }, oldest) => void made.committed.push([index, oldest]),
       onProblem: (problem) => made.problems.push(problem),
@@ -66,18 +71,39 @@ test('checkpointer: nothing changed since the newest: that one is the answer', a
   strictEqual((await checkpointer.request()).index, 2);
 });
 
-test('checkpointer: the log may be compacted to the oldest kept one', async () => {
+test('checkpointer: the log may be compacted to the oldest kept one, once one is a fallback', async () => {
   const { disk, checkpointer, committed } = await make(2);
   checkpointer.start();
   for (let round = 0; round < 4; round++) {
     disk.state.write({ a: `${round}` });
     await checkpointer.request();
   }
+  disk.state.write(someContent(200)); // Too much for an increment: another chain begins.
+  strictEqual((await checkpointer.request()).kind, 'full');
+  disk.state.write({ a: 'behind it' });
+  await checkpointer.request();
+  deepStrictEqual(committed, [
+    [2, null],
+    [3, null],
+    [4, null],
+    [5, null],
+    [6, 2],
+    [7, 2],
+  ]);
+  const kept = disk.store.checkpoints.map(({ info }) => Number(info.index));
+  deepStrictEqual(kept, [7, 6, 2], 'the newest two, and the full one before them');
+});
+
+test('checkpointer: with only the newest kept, the log may be compacted to it', async () => {
+  const { disk, checkpointer, committed } = await make(1);
+  checkpointer.start();
+  for (let round = 0; round < 2; round++) {
+    disk.state.write({ a: `${round}` });
+    await checkpointer.request();
+  }
   deepStrictEqual(committed, [
     [2, 2],
-    [3, 2],
-    [4, 3],
-    [5, 4],
+    [3, 3],
   ]);
 });
 

@@ -6,7 +6,8 @@
  * what is left is still whole, and nodes in those given up are written again. Giving up an older one alone
  * would leave nodes in newer ones that refer to it.
  *
- * A full checkpoint is taken when the chain with twice the new part would exceed 1.5 times a full one. Then
+ * A full checkpoint is taken when the log, which must be kept until there are two chains, has become long;
+ * and when the chain with twice the new part would exceed 1.5 times a full one. Then
  * the chain never exceeds 1.5 times, and while a full one is written beside it 2.5 times.
  */
 
@@ -26,6 +27,9 @@ export interface Increment {
 export function isEmpty(increment: Increment): boolean {
   return recordsOf(increment) === 0;
 }
+
+/** A log that is needed for want of a full checkpoint takes at most so many times what that would. */
+const LOG_SHARE_MAX = 8;
 
 /** Rough bytes of a record besides its node: header, places and padding. */
 const RECORD_OVERHEAD_BYTES = RECORD_HEADER_BYTES + 16;
@@ -48,11 +52,13 @@ export function chooseKind(choice: {
   readonly kept: readonly DataFileInfo[];
   readonly increment: Increment;
   readonly stateBytes: number;
+  readonly logBytes: number;
 }): CheckpointInfo['kind'] {
-  const { base, kept, increment, stateBytes } = choice;
+  const { base, kept, increment, stateBytes, logBytes } = choice;
   if (base === null || kept.length === 0) return 'full';
   const incrementBytes = increment.bytes + recordsOf(increment) * RECORD_OVERHEAD_BYTES;
   const fullBytes = (base.full.bytes * (stateBytes + 1)) / (base.full.stateBytes + 1);
+  if (logBytes > LOG_SHARE_MAX * fullBytes) return 'full';
   return chainBytes({ files: kept }) + 2 * incrementBytes > 1.5 * fullBytes ? 'full' : 'incremental';
 }
 

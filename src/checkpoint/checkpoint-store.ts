@@ -7,6 +7,11 @@
  *  - What is damaged goes to quarantine; only what a crash left unfinished, and what is older than the kept
  *    ones, is removed.
  *  - Numbers of files are never used twice.
+ *
+ * Checkpoints of one chain share files: a damaged byte in the first takes all of them. So beside the newest,
+ * one is kept that shares no file with them, a *fallback*: the full one that the chain before began with.
+ * Until there is one, the log is not compacted, and is the fallback itself. With `checkpointsKept` 1 there is
+ * none.
  */
 
 import type { Chance } from '../base/chance.ts';
@@ -107,10 +112,18 @@ export class CheckpointStore {
     return this.#usable.find(({ info }) => info === this.#base)?.path ?? null;
   }
 
-  /** Index of the oldest checkpoint that is kept: the log must reach back to it. Null when there is none. */
-  get oldestIndex(): Index | null {
-    if (this.#usable.length === 0) return null;
+  /**
+   * Up to here the log may be compacted: the index of the oldest checkpoint that is kept. Null while the log
+   * is needed whole, since no checkpoint is a fallback.
+   */
+  get compactableIndex(): Index | null {
+    if (this.#usable.length === 0 || !this.hasFallback) return null;
     return toIndex(Math.min(...this.#usable.map(({ info }) => info.index)));
+  }
+
+  /** Whether there is one, or none is wanted. */
+  get hasFallback(): boolean {
+    return this.#config.options.checkpointsKept === 1 || this.#fallback() !== null;
   }
 
   /**
@@ -196,8 +209,10 @@ export class CheckpointStore {
   /**
    * Takes a checkpoint of a state that has its places from `base`. After recovery; one at a time. Cleans up
    * first if there was no room to do so.
+   * @param logBytes What the log takes: when it is long and needed for want of a fallback, the new one is
+   * full.
    */
-  async take(source: TreeSource, facts: CheckpointFacts): Promise<WrittenCheckpoint> {
+  async take(source: TreeSource, facts: CheckpointFacts, logBytes = 0): Promise<WrittenCheckpoint> {
     if (!this.#isClean) await this.cleanUp();
     const context = { ...this.#config, dir: this.#dir };
     const fileNumber = ++this.#numberUsed;
@@ -207,6 +222,7 @@ export class CheckpointStore {
       base: this.#base,
       distrusted: this.#installed?.distrusted ?? NO_FILES,
       fileNumber,
+      logBytes: this.hasFallback ? 0 : logBytes,
     };
     const written = await writeCheckpoint(context, input);
     this.#base = written.info;
@@ -218,13 +234,16 @@ export class CheckpointStore {
   }
 
   /**
-   * Removes checkpoints beyond `checkpointsKept`, the oldest, with the files that only they need. None while
+   * Removes the oldest checkpoints beyond `checkpointsKept`, but the fallback and the full one that may
+   * become the next, with the files that only they need. None while
    * the one that the state was installed from is not verified to its end: newer ones may build upon damage
    * that nobody has met yet. After a failure that will not pass none is removed until the next start: what is
    * durably gone is then unknown.
    */
   async removeOld(): Promise<void> {
-    const old = this.#usable.slice(this.#config.options.checkpointsKept);
+    const { checkpointsKept } = this.#config.options;
+    const spared = checkpointsKept === 1 ? [] : [this.#fallback(), this.#head()];
+    const old = this.#usable.slice(checkpointsKept).filter((found) => !spared.includes(found));
     if (old.length === 0 || !this.#isRemoving || this.#installed?.isVerified === false) return;
     try {
       await this.#removeThese(old);
@@ -258,6 +277,25 @@ export class CheckpointStore {
     for (const path of this.#unneeded()) await this.#moveAside(path, reason, quarantined);
     await this.#moveAside(found.path, reason, quarantined);
     return quarantined;
+  }
+
+  /**
+   * The newest that shares no file with the newest of all, a full one if there is; null when there is none.
+   */
+  #fallback(): FoundCheckpoint | null {
+    const [newest, ...others] = this.#usable;
+    if (newest === undefined) return null;
+    const ids = new Set(newest.info.files.map(({ id }) => id));
+    const apart = others.filter(({ info }) => !info.files.some(({ id }) => ids.has(id)));
+    return apart.find(({ info }) => info.files.length <= 1) ?? apart[0] ?? null;
+  }
+
+  /** The full one that the chain of the newest began with. */
+  #head(): FoundCheckpoint | null {
+    const first = this.#usable[0]?.info.files[0];
+    if (first === undefined) return null;
+    const isHead = ({ files }: CheckpointInfo): boolean => files.length === 1 && files[0]!.id === first.id;
+    return this.#usable.find(({ info }) => isHead(info)) ?? null;
   }
 
   /** A checkpoint turned out not to be usable; `cleanUp` moves it aside. */

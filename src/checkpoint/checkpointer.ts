@@ -16,6 +16,8 @@ import type { CheckpointFacts, TreeSource } from './write-checkpoint.ts';
 export interface HeldState {
   readonly source: TreeSource;
   readonly facts: CheckpointFacts;
+  /** Bytes of the log. */
+  readonly logBytes: number;
   /** Lets go of it. Called once. */
   release(): void;
 }
@@ -26,8 +28,8 @@ export interface CheckpointerConfig {
   readonly position: () => { readonly timeline: Timeline; readonly index: Index };
   /** Holds the state as it is now, and has its root computed. */
   readonly hold: () => Promise<HeldState>;
-  /** A checkpoint is durable; the log may be compacted up to the oldest one that is kept. */
-  readonly onCommitted: (info: CheckpointInfo, oldestKeptIndex: Index) => Promise<void>;
+  /** A checkpoint is durable; the log may be compacted up to an index, or null: not yet. */
+  readonly onCommitted: (info: CheckpointInfo, compactableIndex: Index | null) => Promise<void>;
   /** Older checkpoints could not be removed: it is tried again later, or at the next start. */
   readonly onProblem: (error: unknown) => void;
 }
@@ -107,7 +109,7 @@ export class Checkpointer {
     if (base !== null && base.timeline === timeline && base.index === index) return base;
     const held = await hold();
     try {
-      await store.take(held.source, held.facts);
+      await store.take(held.source, held.facts, held.logBytes);
     } finally {
       held.release();
     }
@@ -121,9 +123,9 @@ export class Checkpointer {
     } catch (error) {
       onProblem(error);
     }
-    const { base, oldestIndex } = store;
-    assert(base !== null && oldestIndex !== null, 'a checkpoint was taken');
-    await onCommitted(base, oldestIndex);
+    const { base, compactableIndex } = store;
+    assert(base !== null, 'a checkpoint was taken');
+    await onCommitted(base, compactableIndex);
     return base;
   }
 }

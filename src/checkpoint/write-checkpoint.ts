@@ -68,6 +68,8 @@ export interface WriteInput {
   readonly distrusted: ReadonlySet<number>;
   /** For the new file; never used before. */
   readonly fileNumber: number;
+  /** Bytes of log that only a full checkpoint makes dispensable; 0 when none does. */
+  readonly logBytes: number;
 }
 
 export interface WrittenCheckpoint {
@@ -119,9 +121,10 @@ class CheckpointWriter {
 
   /** Full or incremental, which files go on being used, and whether there is anything to write. */
   async #plan(kept: readonly DataFileInfo[]): Promise<WritePlan> {
-    const { source, base, facts } = this.#input;
+    const { source, base, facts, logBytes } = this.#input;
     const increment = await this.#slices.run(steps(source.measureUnstored(isOneOf(kept))));
-    const kind = chooseKind({ base, kept, increment, stateBytes: facts.stateBytes });
+    const { stateBytes } = facts;
+    const kind = chooseKind({ base, kept, increment, stateBytes, logBytes });
     const isNothing = kind === 'incremental' ? isEmpty(increment) : source.size === 0;
     return { kind, kept: kind === 'full' ? [] : kept, isNothing };
   }

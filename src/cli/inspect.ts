@@ -1,5 +1,9 @@
-/** `tidemark inspect log|status`: what is on the disk, as it is. Reads only; needs no running node. */
+/**
+ * `tidemark inspect log|checkpoint|status`: what is on the disk, as it is. Reads only; needs no running node.
+ */
 
+import { type CheckpointInfo, chainBytes, type DataFileInfo } from '../checkpoint/checkpoint-info.ts';
+import { surveyCheckpoints } from '../checkpoint/survey-checkpoints.ts';
 import { type Activation, decodeActivation, describeActivation } from '../engine/activation.ts';
 import { describeCall } from '../engine/call.ts';
 import { forEachCommand } from '../engine/entry.ts';
@@ -10,7 +14,7 @@ import type { LogRecord } from '../log/segment-reader.ts';
 import { readStatus } from '../log/status.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { EXIT_CODES } from './exit-code.ts';
-import { formatBytes, formatTime, print, table } from './output.ts';
+import { count, formatBytes, formatTime, print, table } from './output.ts';
 
 const fs = new NodeFileSystem();
 
@@ -63,6 +67,59 @@ export async function inspectStatus(dir: string, json: boolean): Promise<number>
 }
 
 /** What is in an entry. */
+/** Newest first, then index files that are not whole. */
+export async function inspectCheckpoint(dir: string, json: boolean): Promise<number> {
+  const { status } = await readStatus(fs, dir);
+  const { checkpoints, damages } = await surveyCheckpoints(fs, dir, status.clusterId);
+  const listed = checkpoints.map(({ path, info }) => ({
+    file: path,
+    ...info,
+    // A checksum of each MiB says nothing to a reader.
+    files: info.files.map(({ number, id, name, bytes, innerOffset }) => ({
+      number,
+      id,
+      name,
+      bytes,
+      innerOffset,
+    })),
+    bytesNeeded: chainBytes(info),
+  }));
+  if (json) {
+    print(JSON.stringify({ checkpoints: listed, damages }));
+  } else {
+    for (const checkpoint of listed) print(`${describeCheckpoint(checkpoint)}\n`);
+    for (const { file, offset, reason } of damages) print(`damage: ${file}:${offset}: ${reason}`);
+    if (listed.length === 0 && damages.length === 0) print('no checkpoints');
+  }
+  return damages.length > 0 ? EXIT_CODES.repair : EXIT_CODES.done;
+}
+
+type ListedCheckpoint = Omit<CheckpointInfo, 'files'> & {
+  readonly file: string;
+  readonly files: readonly Omit<DataFileInfo, 'chunks'>[];
+  readonly bytesNeeded: number;
+};
+
+function describeCheckpoint(checkpoint: ListedCheckpoint): string {
+  const { file, index, time, takenAt, machine, root, kind, keys, stateBytes, cost } = checkpoint;
+  const { files, bytesNeeded } = checkpoint;
+  const rows = [
+    ['entry', `${index} of ${formatTime(time)}`],
+    ['taken', formatTime(takenAt)],
+    ['machine', `${machine.name} version ${machine.version}`],
+    ['root', root],
+    ['state', `${count(keys, 'key')}, ${formatBytes(stateBytes)}`],
+    ['written', `${kind}: ${count(cost.nodes, 'node')}, ${formatBytes(cost.bytes)}`],
+    [
+      'took',
+      `${cost.durationMs} ms in ${count(cost.slices, 'slice')}, the longest ${cost.longestPauseMs} ms`,
+    ],
+    ['needs', `${count(files.length, 'file')}, ${formatBytes(bytesNeeded)}`],
+    ...files.map(({ name, bytes }) => ['', `${name} (${formatBytes(bytes)})`]),
+  ];
+  return `${file}\n${table(rows).replace(/^/gm, '  ')}`;
+}
+
 interface Content {
   readonly count: number;
   /** Empty unless they were asked for. */

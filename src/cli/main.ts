@@ -93,6 +93,15 @@ function addInspect(program: Command, done: (code: number) => void): void {
       },
     );
   inspect
+    .command('checkpoint <dir>')
+    .description('list the checkpoints: root, bytes, nodes, pauses, the files each needs')
+    .option('--json', 'print one JSON document', false)
+    .addHelpText('after', '\nExample:\n  tidemark inspect checkpoint ./data')
+    .action(async (dir: string, options: { json: boolean }) => {
+      const { inspectCheckpoint } = await import('./inspect.ts');
+      done(await inspectCheckpoint(dir, options.json));
+    });
+  inspect
     .command('status <dir>')
     .description('show the hard state of the node and its copies')
     .option('--json', 'print one JSON document', false)
@@ -107,7 +116,11 @@ function addVerify(program: Command, done: (code: number) => void): void {
     .command('verify <dir>')
     .description('read everything in a data directory and check it; changes nothing')
     .option('--json', 'print one JSON document', false)
-    .addHelpText('after', '\nExit code 0 when everything acknowledged can be read, 4 when not.')
+    .addHelpText(
+      'after',
+      '\nExit code 0 when all is whole; 3 when checkpoints are damaged and a start still brings back ' +
+        'everything acknowledged; 4 when it does not.',
+    )
     .action(async (dir: string, options: { json: boolean }) => {
       const { verify } = await import('./verify.ts');
       done(await verify(dir, options.json));

@@ -1,9 +1,12 @@
 /** `tidemark verify`: reads everything in a data directory and checks it. Changes nothing, takes no lock. */
 
+import { systemClock } from '../base/time.ts';
+import { verifyCheckpoints } from '../checkpoint/verify-checkpoints.ts';
 import { decodeActivation } from '../engine/activation.ts';
 import { forEachCommand } from '../engine/entry.ts';
 import { type LogFinding, readLog } from '../log/read-log.ts';
 import { readStatus } from '../log/status.ts';
+import type { Status } from '../log/status-content.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { count, formatBytes, print } from './output.ts';
@@ -35,29 +38,87 @@ export async function verify(dir: string, json: boolean): Promise<number> {
     },
     finding: (finding) => findings.push(finding),
   });
-  const isWhole = !findings.some((finding) => finding.kind === 'damage');
-  const tookMs = Math.round(performance.now() - started);
-  if (json) print(JSON.stringify({ ok: isWhole, dir, ...counted, findings, tookMs }));
-  else printReport(dir, isWhole, counted, findings, tookMs);
-  return isWhole ? EXIT_CODES.done : EXIT_CODES.restore;
+  const isLogWhole = !findings.some((finding) => finding.kind === 'damage');
+  const checked = await checkCheckpoints(dir, status, findings);
+  const ok = !findings.some((finding) => finding.kind === 'damage');
+  const recoverable = isLogWhole && checked.isStateThere;
+  const report: Report = {
+    ok,
+    recoverable,
+    dir,
+    ...counted,
+    bytes: counted.bytes + checked.bytes,
+    checkpoints: checked.checkpoints,
+    findings,
+    tookMs: Math.round(performance.now() - started),
+  };
+  if (json) print(JSON.stringify(report));
+  else printReport(report);
+  if (ok) return EXIT_CODES.done;
+  return recoverable ? EXIT_CODES.repair : EXIT_CODES.restore;
 }
 
-function printReport(
+interface Report {
+  readonly ok: boolean;
+  /** Whether a start brings everything acknowledged back all the same, from an older checkpoint. */
+  readonly recoverable: boolean;
+  readonly dir: string;
+  readonly segments: number;
+  readonly entries: number;
+  readonly commands: number;
+  readonly checkpoints: number;
+  readonly bytes: number;
+  readonly findings: readonly LogFinding[];
+  readonly tookMs: number;
+}
+
+interface CheckedCheckpoints {
+  /** Those that are whole. */
+  readonly checkpoints: number;
+  readonly bytes: number;
+  /** Whether one of them goes together with the log, or the log needs none. */
+  readonly isStateThere: boolean;
+}
+
+/** Adds what is damaged to `findings`. */
+async function checkCheckpoints(
   dir: string,
-  isWhole: boolean,
-  counted: { segments: number; entries: number; commands: number; bytes: number },
-  findings: readonly LogFinding[],
-  tookMs: number,
-): void {
+  { clusterId, firstIndex }: Status,
+  findings: LogFinding[],
+): Promise<CheckedCheckpoints> {
+  let [checkpoints, bytes, isStateThere] = [0, 0, firstIndex === 1];
+  for await (const verdict of verifyCheckpoints({ fs, clock: systemClock }, dir, clusterId)) {
+    if (verdict.kind === 'damaged') {
+      const { file, offset, reason: message } = verdict.damage;
+      findings.push({ kind: 'damage', file, offset, message });
+      continue;
+    }
+    checkpoints++;
+    bytes += verdict.walked.bytes;
+    isStateThere ||= verdict.found.info.index >= firstIndex - 1;
+    for (const { file, offset, reason } of verdict.warnings) {
+      const message = `${reason}, in nothing that ${verdict.found.path} needs`;
+      findings.push({ kind: 'warning', file, offset, message });
+    }
+  }
+  return { checkpoints, bytes, isStateThere };
+}
+
+function printReport(report: Report): void {
+  const { ok, recoverable, dir, findings, tookMs } = report;
   for (const { kind, file, offset, message } of findings) {
     print(`${kind}: ${file}${offset === null ? '' : `:${offset}`}: ${message}`);
   }
-  const { segments, entries, commands, bytes } = counted;
+  const { segments, entries, commands, checkpoints, bytes } = report;
   print(
-    `${isWhole ? 'whole' : 'DAMAGED'}: ${dir}: ${count(commands, 'command')} in ` +
+    `${ok ? 'whole' : 'DAMAGED'}: ${dir}: ${count(commands, 'command')} in ` +
       `${count(entries, 'entry', 'entries')}, ${count(segments, 'segment')}, ` +
-      `${formatBytes(bytes)} verified in ${tookMs} ms`,
+      `${count(checkpoints, 'checkpoint')}, ${formatBytes(bytes)} verified in ${tookMs} ms`,
   );
-  if (!isWhole)
-    print('Copy the directory before anything else; then bring the named files back from a copy.');
+  if (ok) return;
+  print(
+    recoverable
+      ? 'Everything acknowledged is there: a start uses what is whole, and sets damaged checkpoints aside.'
+      : 'Copy the directory before anything else; then bring the named files back from a copy.',
+  );
 }

@@ -85,6 +85,11 @@ export class LogFiles {
     return this.#firstIndex;
   }
 
+  /** Bytes of all segments up to their ends. */
+  get bytes(): number {
+    return this.#sealed.reduce((sum, { end }) => sum + end, this.#end.offset);
+  }
+
   /** Where the next batch goes; everything before is durable. */
   get end(): ReaderPosition {
     return this.#end;

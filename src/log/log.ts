@@ -144,6 +144,11 @@ export class Log {
     return this.#files.firstIndex;
   }
 
+  /** Bytes of its segments, without what is allocated ahead. */
+  get bytes(): number {
+    return this.#files.bytes;
+  }
+
   /** Index of the last entry appended, durable or not. */
   get lastIndex(): Index {
     return this.#last.index;

@@ -73,8 +73,8 @@ export class NodeCheckpoints {
       store,
       position: () => ({ timeline: status.current.timeline, index: engine.appliedIndex }),
       hold: () => this.#hold(),
-      onCommitted: async (_, oldestKept) => {
-        if (options.compactLogAfterCheckpoint) await log.compactTo(oldestKept);
+      onCommitted: async (_, compactable) => {
+        if (options.compactLogAfterCheckpoint && compactable !== null) await log.compactTo(compactable);
       },
       onProblem: (error) => this.#noteFailure(error),
     });
@@ -120,8 +120,8 @@ export class NodeCheckpoints {
   }
 
   /**
-   * Ends with one more checkpoint, if that is wanted and the node did not fail. One that cannot be taken is no
-   * failure of the close: the log has everything.
+   * Ends with one more checkpoint, if that is wanted and the node did not fail. One that cannot be taken is
+   * no failure of the close: the log has everything.
    */
   async close(failure: Error | null): Promise<void> {
     const { engine, store, checkpoint, options } = this.#config;
@@ -180,13 +180,14 @@ export class NodeCheckpoints {
   }
 
   async #hold(): Promise<HeldState> {
-    const { engine, status } = this.#config;
+    const { engine, status, log } = this.#config;
     const stateBytes = engine.liveBytes;
     const { snapshot, index, time } = await engine.snapshot();
     const { timeline, term, view, machine, membership } = status.current;
     const place = { timeline, index, term, view, time };
     return {
       source: snapshot,
+      logBytes: log.bytes,
       facts: { ...place, machine, members: membership, membersIndex: NO_CHANGE, stateBytes },
       release: () => snapshot.release(),
     };

@@ -169,7 +169,9 @@ export class Node<Commands, Queries> {
     return this.#parts.checkpoints.take();
   }
 
-  /** When the newest checkpoint was taken, or the node started when there is none: milliseconds since 1970. */
+  /**
+   * When the newest checkpoint was taken, or the node started when there is none: milliseconds since 1970.
+   */
   get lastCheckpointAt(): number {
     return this.#parts.checkpoints.lastTakenAt;
   }
@@ -224,7 +226,10 @@ export class Node<Commands, Queries> {
     return this.#stopped;
   }
 
-  /** Answers what is in flight, takes a last checkpoint, makes the end of the log provable and frees the directory. Idempotent. */
+  /**
+   * Answers what is in flight, takes a last checkpoint, makes the end of the log provable and frees the
+   * directory. Idempotent.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

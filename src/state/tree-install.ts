@@ -8,9 +8,9 @@
  * Parts of a cut run are recognised by their first keys: a node whose first key closes no run of its level
  * goes on with the run of the node before it, so both are parts.
  *
- * Levels of keys follow from the shape, mostly, and are not weighed: in a node of level n that holds whole runs,
- * the first key of every child but the first has level n, unless a run below was cut. And none was as long as
- * all children together would fit one node.
+ * Levels of keys follow from the shape, mostly, and are not weighed: in a node of level n that holds whole
+ * runs, the first key of every child but the first has level n, unless a run below was cut. And none was as
+ * long as all children together would fit one node.
  */
 
 import { copyOf } from '../base/bytes.ts';
