@@ -44,7 +44,8 @@ export class Checkpointer {
   #waiting: Waiter[] = [];
   #running: Promise<void> | null = null;
   #holds = 1;
-  #isClosed = false;
+  /** What requests are refused with; null while they are taken. */
+  #refusal: TidemarkError | null = null;
 
   /** Held: `start` it once recovery has ended. */
   constructor(config: CheckpointerConfig) {
@@ -57,7 +58,7 @@ export class Checkpointer {
 
   /** Takes a checkpoint of the state as it is now or later; the newest one when nothing has changed since. */
   request(): Promise<CheckpointInfo> {
-    if (this.#isClosed) return Promise.reject(notOpen());
+    if (this.#refusal !== null) return Promise.reject(this.#refusal);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
       this.#runNext();
@@ -76,10 +77,15 @@ export class Checkpointer {
     this.#runNext();
   }
 
+  /** Refuses those that wait, and all that come. One that runs goes on to its end. */
+  refuse(error: TidemarkError): void {
+    this.#refusal ??= error;
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#refusal);
+  }
+
   /** Refuses those that wait, and lets the one that runs end. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    for (const { reject } of this.#waiting.splice(0)) reject(notOpen());
+    this.refuse(notOpen());
     await this.#running;
   }
 

@@ -6,7 +6,7 @@
  * ever made from parts of a damaged one.
  */
 
-import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
+import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { type Index, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { BackgroundLoader } from '../checkpoint/background-loader.ts';
@@ -63,6 +63,8 @@ export class NodeCheckpoints {
   readonly #loaded: Promise<void>;
   readonly #startedAt: number;
   #lastFailure: string | null = null;
+  /** What stopped the node; null while it runs, or was closed. */
+  #stopped: TidemarkError | null = null;
   #settingAside: Promise<void> | null = null;
 
   constructor(config: NodeCheckpointsConfig) {
@@ -74,7 +76,8 @@ export class NodeCheckpoints {
       position: () => ({ timeline: status.current.timeline, index: engine.appliedIndex }),
       hold: () => this.#hold(),
       onCommitted: async (_, compactable) => {
-        if (options.compactLogAfterCheckpoint && compactable !== null) await log.compactTo(compactable);
+        const isWanted = options.compactLogAfterCheckpoint && this.#stopped === null;
+        if (isWanted && compactable !== null) await log.compactTo(compactable);
       },
       onProblem: (error) => this.#noteFailure(error),
     });
@@ -83,7 +86,7 @@ export class NodeCheckpoints {
     this.#loaded.catch(() => undefined); // Who waits for it is told.
   }
 
-  /** Resolves when the whole state is in memory; rejects when a part of it cannot be read. */
+  /** Resolves when the whole state is in memory; rejects when a part of it cannot be read, or never will be. */
   whenLoaded(): Promise<void> {
     return this.#loaded;
   }
@@ -136,10 +139,27 @@ export class NodeCheckpoints {
     await checkpoint?.files.close();
   }
 
-  /** After `error` stopped the node: if a checkpoint is damaged, the next start shall use an older one. */
-  setAside(error: Error): Promise<void> {
-    if (isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED')) this.#settingAside ??= this.#quarantine(error);
+  /**
+   * The node stopped by itself because of `cause`: nothing more is loaded or taken. If the checkpoint is
+   * damaged, the next start shall use an older one; resolves when that is arranged.
+   * @param later What everybody is told who waits, or comes later.
+   */
+  stop(cause: Error, later: TidemarkError): Promise<void> {
+    this.#stopped = later;
+    this.#loader?.stop();
+    this.#config.checkpoint?.stop();
+    this.#checkpointer.refuse(later);
+    const isDamaged = isTidemarkError(cause, 'TIDEMARK_CHECKPOINT_DAMAGED');
+    if (isDamaged && this.#hasFallback) this.#settingAside ??= this.#quarantine(cause);
     return this.#settingAside ?? Promise.resolve();
+  }
+
+  /** Whether a start without the newest checkpoint has all the rest: the last way back is never moved away. */
+  get #hasFallback(): boolean {
+    const { log, store } = this.#config;
+    const isOther = (info: CheckpointInfo): boolean =>
+      info !== store.base && info.index >= log.firstIndex - 1;
+    return log.firstIndex === 1 || store.checkpoints.some(({ info }) => isOther(info));
   }
 
   async #quarantine(error: TidemarkError): Promise<void> {
@@ -165,18 +185,19 @@ export class NodeCheckpoints {
   }
 
   async #load(): Promise<void> {
-    const { checkpoint, onFatal } = this.#config;
+    const { checkpoint, engine, onFatal } = this.#config;
     try {
       if (checkpoint !== null) {
         await this.#loader?.run();
         await checkpoint.verifyRest();
-        if (this.#config.engine.keysToLoad === 0) await checkpoint.files.close();
+        if (engine.keysToLoad === 0) await checkpoint.files.close();
       }
-      this.#checkpointer.start();
     } catch (error) {
       onFatal(error);
       throw error;
     }
+    if (engine.keysToLoad > 0) throw this.#stopped ?? closedTooEarly();
+    this.#checkpointer.start();
   }
 
   async #hold(): Promise<HeldState> {
@@ -196,6 +217,11 @@ export class NodeCheckpoints {
   #noteFailure(error: unknown): void {
     this.#lastFailure = error instanceof Error ? error.message : String(error);
   }
+}
+
+function closedTooEarly(): TidemarkError {
+  const message = 'the node was closed before the whole state was in memory';
+  return new TidemarkError('TIDEMARK_NOT_OPEN', message, { remedy: 'fix-call' });
 }
 
 /** Members never change while one process orders. */

@@ -163,7 +163,7 @@ export class Node<Commands, Queries> {
    * that is the answer. Waits until the whole state is in memory.
    *
    * Rejects with TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES or TIDEMARK_IO: then older checkpoints and the log
-   * are as they were, and the node goes on; with TIDEMARK_NOT_OPEN.
+   * are as they were, and the node goes on; with TIDEMARK_NOT_OPEN, or with what stopped the node.
    */
   checkpoint(): Promise<CheckpointSummary> {
     return this.#parts.checkpoints.take();
@@ -179,7 +179,8 @@ export class Node<Commands, Queries> {
   /**
    * Resolves when everything is in memory. A node serves before: what it needs it reads from the checkpoint.
    * Rejects with TIDEMARK_CHECKPOINT_DAMAGED when a part cannot be read; the node stops then, and its next
-   * start uses an older checkpoint.
+   * start uses an older checkpoint, if there is one. With TIDEMARK_NOT_OPEN, or what stopped the node, when
+   * that came first.
    */
   whenLoaded(): Promise<void> {
     return this.#parts.checkpoints.whenLoaded();
@@ -249,7 +250,8 @@ export class Node<Commands, Queries> {
     try {
       this.#parts.ordering.stop(later, inFlight);
     } finally {
-      void this.#parts.checkpoints.setAside(this.#failure).then(() => this.#onStopped(this.#failure));
+      const { checkpoints } = this.#parts;
+      void checkpoints.stop(this.#failure, later).then(() => this.#onStopped(this.#failure));
     }
   }
 

@@ -6,6 +6,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import type { CrashImageOptions } from '../../src/testing/crash-choices.ts';
+import type { IoCall } from '../../src/testing/lossy-faults.ts';
 import { type CrashImage, LossyFileSystem } from '../../src/testing/lossy-file-system.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 
@@ -94,7 +95,7 @@ export interface Scenario<Known> {
   prepare(files: LossyFileSystem, known: Known): Promise<void>;
   steps(files: LossyFileSystem, known: Known): Promise<void>;
   readonly images: CrashImageOptions;
-  /** Share of the power cuts that are tried, and of the images of each, 0 to 1. */
+  /** Share of the power cuts (of `exploreSteps`: kills) that are tried, and of the images of each, 0 to 1. */
   readonly cutShare: number;
   readonly imageShare: number;
 }
@@ -125,6 +126,37 @@ export async function exploreKills<Known>(
       if (!killed.hasCrashed) break;
       const path = [`SEED=${scenario.seed} killed at call ${steps}, power cut at call ${calls} of the start`];
       await explorer.powerCut({ files: killed, known, path, depth: 0, images: scenario.images });
+    }
+  }
+}
+
+/**
+ * Every call of the scenario's steps is crashed, before and after it took effect: by a power cut, and by a
+ * kill whose successor goes on for a while before the power goes.
+ */
+export async function exploreSteps<Known>(
+  subject: CrashSubject<Known>,
+  scenario: Scenario<Known>,
+): Promise<Explored & { calls: readonly IoCall[] }> {
+  const random = new SeededRandom(scenario.seed);
+  const explored = { states: 0, nested: 0 };
+  const explorer = new CrashExplorer(subject, random, explored, scenario.imageShare);
+  const prepared = new LossyFileSystem({ seed: scenario.seed });
+  const knownThen = subject.newKnown();
+  await scenario.prepare(prepared, knownThen);
+  for (let steps = 1; ; steps++) {
+    for (const effect of ['none', 'done'] as const) {
+      const files = prepared.kill();
+      const known = subject.copyKnown(knownThen);
+      const { callCount } = files;
+      files.crashAt(callCount + steps, effect);
+      await runToCrash(files, () => scenario.steps(files, known));
+      if (!files.hasCrashed) return { ...explored, calls: files.calls.filter(({ at }) => at > callCount) };
+      const path = [`SEED=${scenario.seed} crash at call ${steps} of the steps (${effect})`];
+      const images = { ...scenario.images, seed: random.u32() };
+      const state = { files, known, path, depth: 2, images };
+      await explorer.powerCut(state);
+      if (random.happens(scenario.cutShare)) await explorer.kill(state);
     }
   }
 }

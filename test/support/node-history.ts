@@ -3,11 +3,13 @@
  *
  * The machine numbers its commands: command k is refused unless k-1 came right before it. So the state tells
  * which prefix of the history took effect, and whether any command was lost in the middle, doubled or
- * invented.
+ * invented. Beside each blob stands what it must be: a state put together of parts of two is noticed.
  */
 
-import { ok, strictEqual } from 'node:assert';
+import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { setImmediate as turn } from 'node:timers/promises';
+import { crc32c } from '../../src/base/crc32c.ts';
+import type { CheckpointOptions } from '../../src/checkpoint/checkpoint-options.ts';
 import { table } from '../../src/engine/table.ts';
 import { machine } from '../../src/engine/typed-machine.ts';
 import { open } from '../../src/node/open.ts';
@@ -21,15 +23,30 @@ const DIR = 'data';
 /** Time after which a node proves its last batch and records how far it was acknowledged, in milliseconds. */
 const IDLE_MS = 500;
 
+/** Small reads, few of them in flight, and old checkpoints that go soon: more to crash in between. */
+export const SMALL_CHECKPOINTS: CheckpointOptions = {
+  checkpointsKept: 2,
+  bufferBytes: 4096,
+  loadConcurrency: 2,
+};
+
+/** Number of the blobs that are kept: of the last commands. */
+const SLOTS = 8;
+
 export const history = machine({
   name: 'history',
-  tables: { progress: table<number>(), blobs: table<Uint8Array>() },
+  tables: {
+    progress: table<number>(),
+    blobs: table<Uint8Array>(),
+    sums: table<{ k: number; sum: number }>(),
+  },
   commands: {
-    step({ progress, blobs }, { k, blob }: { k: number; blob: Uint8Array }) {
+    step({ progress, blobs, sums }, { k, blob }: { k: number; blob: Uint8Array }) {
       const before = progress.get('last') ?? 0;
       progress.set('last', k); // Undone when the check below refuses.
       if (before !== k - 1) throw new Error(`step ${k} follows ${before}`);
-      blobs.set(`blob-${k % 8}`, blob);
+      blobs.set(`blob-${k % SLOTS}`, blob);
+      sums.set(`blob-${k % SLOTS}`, { k, sum: crc32c(blob) });
       return k;
     },
     refuse({ progress }) {
@@ -37,7 +54,22 @@ export const history = machine({
       throw new Error('refused on purpose');
     },
   },
-  queries: { last: ({ progress }) => progress.get('last') ?? 0 },
+  queries: {
+    last: ({ progress }) => progress.get('last') ?? 0,
+    /** What is not as the last command left it. */
+    faults({ progress, blobs, sums }) {
+      const last = progress.get('last') ?? 0;
+      const faults: string[] = [];
+      for (let k = Math.max(1, last - SLOTS + 1); k <= last; k++) {
+        const name = `blob-${k % SLOTS}`;
+        const found = sums.get(name);
+        const blob = blobs.get(name);
+        if (found?.k !== k || blob === undefined) faults.push(`${name} of ${found?.k}, not of ${k}`);
+        else if (crc32c(blob) !== found.sum) faults.push(`${name} of ${k} has other bytes`);
+      }
+      return faults;
+    },
+  },
 });
 
 export type HistoryNode = Awaited<ReturnType<typeof openHistory>>;
@@ -48,9 +80,14 @@ export interface Known {
   acknowledged: number;
 }
 
-export function openHistory(files: LossyFileSystem, seed: number, clock = new ManualClock()) {
+export function openHistory(
+  files: LossyFileSystem,
+  seed: number,
+  clock = new ManualClock(),
+  checkpoint = SMALL_CHECKPOINTS,
+) {
   const doors = { fs: files, clock, chance: new SeededRandom(seed) };
-  return open({ machine: history, dir: DIR, log: { segmentBytes: 64 * 1024 }, doors });
+  return open({ machine: history, dir: DIR, log: { segmentBytes: 64 * 1024 }, checkpoint, doors });
 }
 
 /** Runs the workload until it ends or the disk crashes; `known` says what was promised by then. */
@@ -59,7 +96,8 @@ async function run(files: LossyFileSystem, workload: Workload, known: Known): Pr
   const clock = new ManualClock();
   let node = await openHistory(files, workload.seed, clock);
   for (let batch = 0; batch < workload.steps; batch++) {
-    await submitBatch(node, random, known);
+    const taken = random.happens(0.25) ? node.checkpoint() : null;
+    await Promise.all([taken, submitBatch(node, random, known)]);
     if (random.happens(0.2)) clock.advance(IDLE_MS);
     if (!random.happens(0.15)) continue;
     await node.close();
@@ -69,7 +107,8 @@ async function run(files: LossyFileSystem, workload: Workload, known: Known): Pr
   await node.close();
 }
 
-async function submitBatch(node: HistoryNode, random: SeededRandom, known: Known): Promise<void> {
+/** One to four commands at once. */
+export async function submitBatch(node: HistoryNode, random: SeededRandom, known: Known): Promise<void> {
   const size = random.between(1, 4);
   const answers: Promise<unknown>[] = [];
   const failures: unknown[] = [];
@@ -88,9 +127,10 @@ async function submitBatch(node: HistoryNode, random: SeededRandom, known: Known
   if (failures.length > 0) throw failures[0];
 }
 
-/** Exactly a prefix is there that holds all that was acknowledged. Returns its length. */
+/** Exactly a prefix is there that holds all that was acknowledged, and all of it. Returns its length. */
 export async function checkPrefix(node: HistoryNode, known: Known): Promise<number> {
-  const last = await node.query('last');
+  const [last, faults] = await Promise.all([node.query('last'), node.query('faults')]);
+  deepStrictEqual(faults, [], `after ${last}`);
   ok(last >= known.acknowledged, `${known.acknowledged} was acknowledged, and ${last} is the last there`);
   ok(last <= known.sent, `${last} is there, and ${known.sent} was the last sent`);
   return last;
@@ -99,12 +139,27 @@ export async function checkPrefix(node: HistoryNode, known: Known): Promise<numb
 /** Checks what a crash left; then the node goes on, and what it acknowledges is there at the next start. */
 export async function checkRecovered(files: LossyFileSystem, known: Known, seed: number): Promise<void> {
   const node = await openHistory(files, seed);
+  deepStrictEqual(node.recovery.warnings.filter(tellsOfDamage), [], 'a crash damages no checkpoint');
   const last = await checkPrefix(node, known);
   strictEqual(await node.submit('step', { k: last + 1, blob: new Uint8Array(3) }), last + 1);
+  await node.whenLoaded(); // Or close would take no checkpoint.
   await node.close();
+  strictEqual(node.stats().checkpoints.failure, null);
   const again = await openHistory(files, seed + 1);
-  strictEqual(await again.query('last'), last + 1);
+  await checkPrefix(again, { sent: last + 1, acknowledged: last + 1 });
+  await checkRoot(again);
   await again.close();
+}
+
+/** The state has the root of the checkpoint that close took, and nothing was left to replay (checklist G4). */
+async function checkRoot(node: HistoryNode): Promise<void> {
+  const { checkpoint, entriesReplayed } = node.recovery;
+  strictEqual(entriesReplayed, 0);
+  deepStrictEqual(await node.root(), { index: checkpoint?.index, root: checkpoint?.root });
+}
+
+function tellsOfDamage(warning: string): boolean {
+  return warning.includes('checkpoint') && warning.includes('damaged');
 }
 
 export const nodeSubject: CrashSubject<Known> = {
@@ -126,5 +181,6 @@ export const nodeSubject: CrashSubject<Known> = {
     known.sent = last + 1;
     await node.submit('step', { k: last + 1, blob: new Uint8Array(100) });
     known.acknowledged = last + 1;
+    if (random.happens(0.5)) await node.checkpoint();
   },
 };
