@@ -30,7 +30,7 @@ export interface CheckpointerConfig {
   readonly hold: () => Promise<HeldState>;
   /** A checkpoint is durable; the log may be compacted up to an index, or null: not yet. */
   readonly onCommitted: (info: CheckpointInfo, compactableIndex: Index | null) => Promise<void>;
-  /** Older checkpoints could not be removed: it is tried again later, or at the next start. */
+  /** Older checkpoints could not be removed: what is left of them goes with the first one after a restart. */
   readonly onProblem: (error: unknown) => void;
 }
 

@@ -114,7 +114,6 @@ export class NodeCheckpoints {
   async take(): Promise<CheckpointSummary> {
     try {
       const info = await this.#checkpointer.request();
-      this.#lastFailure = null;
       return summaryOf(info, this.#config.store.basePath ?? '');
     } catch (error) {
       this.#noteFailure(error);
@@ -202,6 +201,7 @@ export class NodeCheckpoints {
 
   async #hold(): Promise<HeldState> {
     const { engine, status, log } = this.#config;
+    this.#lastFailure = null; // A new attempt; old ones that it cannot remove count as its failure.
     const stateBytes = engine.liveBytes;
     const { snapshot, index, time } = await engine.snapshot();
     const { timeline, term, view, machine, membership } = status.current;

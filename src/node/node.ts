@@ -64,7 +64,7 @@ export interface CheckpointStats {
   /** The newest one; null when there is none. */
   readonly last: CheckpointSummary | null;
   readonly isTaking: boolean;
-  /** Why the last attempt failed; null when it did not. */
+  /** Why the last attempt failed, or could not remove older ones; null when neither happened. */
   readonly failure: string | null;
 }
 

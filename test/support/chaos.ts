@@ -1,9 +1,11 @@
 /**
- * Chaos: one disk, many lives. A node runs over a disk with faults by chance and on purpose, ends in one of
- * several ways, and starts again over what is left; between two lives the disk may be well for a while.
+ * Chaos: one disk, many lives. A node runs over a disk with faults by chance and on purpose, takes checkpoints
+ * at any moment, ends in one of several ways, and starts again over what is left; between two lives the disk
+ * may be well for a while.
  *
  * Invariants: what was acknowledged is there, as a prefix of what was sent; errors have the codes that their
- * causes have; a node on a disk that is well starts, and takes commands.
+ * causes have, and a checkpoint counts as damaged only where reads fail; a node on a disk that is well starts,
+ * and takes commands and checkpoints.
  *
  * Faults are those that must not cost anything. A write that the device reports and loses, or rot at rest,
  * can cost the last batch by the nature of one disk, and is shown elsewhere to be noticed
@@ -13,6 +15,7 @@
 import { ok, strictEqual } from 'node:assert';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type ErrorCode, isTidemarkError } from '../../src/base/errors.ts';
+import { SimulatedCrash } from '../../src/testing/lossy-calls.ts';
 import { LossyFileSystem } from '../../src/testing/lossy-file-system.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
@@ -38,16 +41,42 @@ const START_REFUSALS: readonly ErrorCode[] = [
   'TIDEMARK_STATUS_DAMAGED',
 ];
 
+/** What a checkpoint may be refused with, besides: the node goes on. */
+const CHECKPOINT_REFUSALS: readonly ErrorCode[] = [
+  ...REFUSALS,
+  'TIDEMARK_IO',
+  'TIDEMARK_NOT_OPEN',
+  'TIDEMARK_NOT_WRITABLE',
+];
+
 export interface ChaosTally {
   lives: number;
   acknowledged: number;
   refusedStarts: number;
   refusedCommands: number;
   poisoned: number;
+  /** Nodes that stopped, and starts that were refused, because a checkpoint could not be read. */
+  damaged: number;
+  checkpoints: number;
+  refusedCheckpoints: number;
+  /** Starts that installed a checkpoint, and those that had to use an older one than the newest. */
+  restored: number;
+  fellBack: number;
 }
 
 export function newTally(): ChaosTally {
-  return { lives: 0, acknowledged: 0, refusedStarts: 0, refusedCommands: 0, poisoned: 0 };
+  return {
+    lives: 0,
+    acknowledged: 0,
+    refusedStarts: 0,
+    refusedCommands: 0,
+    poisoned: 0,
+    damaged: 0,
+    checkpoints: 0,
+    refusedCheckpoints: 0,
+    restored: 0,
+    fellBack: 0,
+  };
 }
 
 /** Runs the chaos of one seed; throws when an invariant breaks. */
@@ -67,6 +96,10 @@ class Chaos {
   lives = 0;
   /** What happened in this life. */
   story: string[] = [];
+  /** Whether reads fail in this life, so that a whole checkpoint may look damaged. */
+  #readsFail = false;
+  /** What a checkpoint was refused with that it must not be. */
+  #violation: unknown = null;
   #files: LossyFileSystem;
   readonly #random: SeededRandom;
   readonly #tally: ChaosTally;
@@ -89,6 +122,7 @@ class Chaos {
     const node = await this.#start();
     if (node !== null) await this.#work(node);
     await this.#die(node);
+    if (this.#violation !== null) throw this.#violation;
   }
 
   /** A disk that is well: everything is there. */
@@ -110,10 +144,10 @@ class Chaos {
     else if (pick === 5) {
       const on = random.pick(['sync-directory', 'rename', 'write', 'sync', 'sync-data', 'create'] as const);
       const code = random.pick(['EIO', 'ENOSPC', 'EMFILE', 'EDQUOT', 'EROFS']);
-      files.inject({ kind: 'error', on, code, after: random.below(40) });
+      files.inject({ kind: 'error', on, code, after: random.below(120) });
       this.story.push(`${code} on ${on}`);
-      return;
     }
+    this.#readsFail = files.odds.readError !== undefined;
     this.story.push(`trouble ${pick}`);
   }
 
@@ -130,7 +164,7 @@ class Chaos {
         return await this.#open();
       } catch (error) {
         this.#tally.refusedStarts++;
-        this.#expect(error, [...START_REFUSALS, ...REFUSALS, 'TIDEMARK_NOT_WRITABLE']);
+        this.#expectOrDamaged(error, [...START_REFUSALS, ...REFUSALS, 'TIDEMARK_NOT_WRITABLE']);
         if (tries === 1) this.#heal();
       }
     }
@@ -139,6 +173,11 @@ class Chaos {
 
   async #open(): Promise<HistoryNode> {
     const node = await this.#inTime(openHistory(this.#files, this.#nextSeed(), this.#clock));
+    const { checkpoint, warnings } = node.recovery;
+    this.#tally.restored += Number(checkpoint !== null);
+    const isOlder = warnings.some((warning) => warning.includes('checkpoint file'));
+    this.#tally.fellBack += Number(isOlder);
+    ok(this.#readsFail || !isOlder, `no checkpoint is damaged: ${warnings.join('; ')}`);
     try {
       this.#known.acknowledged = await checkPrefix(node, this.#known);
       this.#known.sent = this.#known.acknowledged;
@@ -155,6 +194,10 @@ class Chaos {
     for (let batch = 0; batch < batches; batch++) {
       if (random.happens(0.05)) this.#heal();
       if (random.happens(0.3)) this.#clock.advance(random.pick([10, 300, 1500]));
+      if (random.happens(0.15)) {
+        const taken = this.#takeCheckpoint(node).catch((error: unknown) => void (this.#violation ??= error));
+        if (random.happens(0.5)) await this.#inTime(taken);
+      }
       const isWell = await this.#submitBatch(node);
       if (isWell) continue;
       // The answers that did not come may have been of commands that took effect: ask.
@@ -163,10 +206,21 @@ class Chaos {
         this.#known.sent = await checkPrefix(node, this.#known);
         this.#known.acknowledged = this.#known.sent;
       } catch (error) {
-        this.#expect(error, ['TIDEMARK_LOG_POISONED']);
+        this.#expectOrDamaged(error, ['TIDEMARK_LOG_POISONED']);
         this.#tally.poisoned++;
         return;
       }
+    }
+  }
+
+  /** Takes a checkpoint, or is told why there is none; while the node lives, one or the other comes. */
+  async #takeCheckpoint(node: HistoryNode): Promise<void> {
+    try {
+      await node.checkpoint();
+      this.#tally.checkpoints++;
+    } catch (error) {
+      this.#tally.refusedCheckpoints++;
+      if (!(error instanceof SimulatedCrash)) this.#expectOrDamaged(error, CHECKPOINT_REFUSALS);
     }
   }
 
@@ -194,7 +248,7 @@ class Chaos {
     for (const error of errors) {
       // A command behind a refused one is refused by the machine: it follows nothing.
       if (error instanceof Error && /^step \d+ follows \d+$/.test(error.message)) continue;
-      this.#expect(error, REFUSALS);
+      this.#expectOrDamaged(error, REFUSALS);
     }
     return errors.length === 0;
   }
@@ -236,6 +290,13 @@ class Chaos {
 
   async #settle(): Promise<void> {
     for (let turns = 0; turns < 20; turns++) await turn();
+  }
+
+  /** As `expect`; what reads from a checkpoint may fail where reads do. */
+  #expectOrDamaged(error: unknown, codes: readonly ErrorCode[]): void {
+    const isDamaged = isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED');
+    this.#tally.damaged += Number(isDamaged);
+    if (!isDamaged || !this.#readsFail) this.#expect(error, codes);
   }
 
   #expect(error: unknown, codes: readonly ErrorCode[]): void {

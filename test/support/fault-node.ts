@@ -10,17 +10,18 @@ import { checkPrefix, type HistoryNode, type Known, openHistory } from './node-h
 /** Bytes of a command that leave room for four in a segment. */
 export const LARGE_BYTES = 9000;
 
-let opened = 0;
-
 export class FaultNode {
   readonly files: LossyFileSystem;
   readonly clock = new ManualClock();
   readonly known: Known = { sent: 0, acknowledged: 0 };
   /** Errors that commands were rejected with, in order. */
   readonly failures: unknown[] = [];
+  /** Errors that checkpoints were rejected with, in order. */
+  readonly checkpointFailures: unknown[] = [];
   node!: HistoryNode;
   /** Why the node stopped by itself; null while it runs. */
   stopped: Error | null = null;
+  #opened = 0;
 
   constructor(options: LossyOptions | LossyFileSystem = {}) {
     this.files = options instanceof LossyFileSystem ? options : new LossyFileSystem(options);
@@ -35,8 +36,8 @@ export class FaultNode {
   }
 
   async open(): Promise<void> {
-    // Ids of segments are never drawn twice, over all that has become of one disk.
-    this.node = await openHistory(this.files, ++opened, this.clock);
+    // Ids of segments are never drawn twice on one disk, and a run can be repeated.
+    this.node = await openHistory(this.files, ++this.#opened, this.clock);
     void this.node.whenStopped().then((reason) => (this.stopped = reason));
   }
 
@@ -51,6 +52,17 @@ export class FaultNode {
       return true;
     } catch (error) {
       this.failures.push(error);
+      return false;
+    }
+  }
+
+  /** Takes a checkpoint; resolves with whether there is one. */
+  async checkpoint(): Promise<boolean> {
+    try {
+      await this.node.checkpoint();
+      return true;
+    } catch (error) {
+      this.checkpointFailures.push(error);
       return false;
     }
   }
@@ -111,6 +123,7 @@ export class FaultNode {
   #successor(files: LossyFileSystem): FaultNode {
     const next = new FaultNode(files);
     Object.assign(next.known, this.known);
+    next.#opened = this.#opened;
     return next;
   }
 }
