@@ -1,8 +1,12 @@
 /**
  * One fault anywhere in a data directory: in every byte, in every sector, as a disk may have it (checklist
- * C1 to C9, D6, E1). Opening then gives exactly the state that was acknowledged; or, where the fault hit the
- * last batch and nothing had proven it yet, the state without that batch; or an error, with nothing changed.
- * Never a wrong answer. `verify` says the same without changing anything.
+ * C1 to C9, D6, E1, G1 to G3). Opening then gives exactly the state that was acknowledged; or, where the
+ * fault hit the last batch and nothing had proven it yet, the state without that batch; or an error, with
+ * nothing changed. Never a wrong answer. `verify` says the same without changing anything.
+ *
+ * Once with a log that has everything, and once with several checkpoints and the log since the oldest. Then
+ * a start may also use an older checkpoint than the newest, and says so; and what it does not need, it does
+ * not read: `verify` does.
  *
  * Sampled from a seed; SOAK=1 tries all of it.
  */
@@ -10,6 +14,7 @@
 import { ok, strictEqual } from 'node:assert';
 import { type TestContext, test } from 'node:test';
 import { isTidemarkError, type TidemarkError } from '../src/base/errors.ts';
+import { verifyCheckpoints } from '../src/checkpoint/verify-checkpoints.ts';
 import { readLog } from '../src/log/read-log.ts';
 import { readStatus } from '../src/log/status.ts';
 import { open } from '../src/node/open.ts';
@@ -26,6 +31,9 @@ const SAMPLED_SECTORS = 200;
 const SECTOR_BYTES = 512;
 const KEYS = Array.from({ length: 12 }, (_, at) => `key-${at}`);
 
+/** What the directory holds beside its log. */
+type Content = 'log-only' | 'checkpoints';
+
 /** How the process ended, and so what proves the last batch. */
 type Ending = 'closed' | 'idle' | 'killed';
 
@@ -36,9 +44,12 @@ interface Range {
 }
 
 interface Subject {
+  readonly content: Content;
   readonly disk: DiskBytes;
   /** The same disk at an earlier time: what a lost write leaves. */
   readonly earlier: DiskBytes;
+  /** Index of the newest checkpoint, if there is any. */
+  readonly newest: number | undefined;
   readonly whole: string;
   readonly withoutLastBatch: string;
   /** Where the last batch stands; null when something proves it. */
@@ -52,10 +63,11 @@ interface Fault {
   readonly disk: DiskBytes;
 }
 
-function openOn(fs: FileSystem, clock = new ManualClock(), seed = 1) {
+function openOn(fs: FileSystem, content: Content, clock = new ManualClock(), seed = 1) {
   return open({
     dir: DATA_DIR,
     log: { segmentBytes: SEGMENT_BYTES },
+    checkpoint: { checkpointOnClose: content === 'checkpoints' },
     doors: { fs, clock, chance: new SeededRandom(seed) },
   });
 }
@@ -69,19 +81,20 @@ async function stateOf(node: OpenNode): Promise<string> {
 }
 
 /** Some hundred commands in batches of a few, over several segments. */
-async function makeSubject(ending: Ending, seed: number): Promise<Subject> {
+async function makeSubject(content: Content, ending: Ending, seed: number): Promise<Subject> {
   const random = new SeededRandom(seed);
   const fs = new MemoryFileSystem();
   const clock = new ManualClock();
-  let node = await openOn(fs, clock, seed);
+  let node = await openOn(fs, content, clock, seed);
   let earlier: DiskBytes = new Map();
   for (let batch = 0; batch < 45; batch++) {
     await submitBatch(node, random);
     clock.advance(1);
     if (batch === 20) {
       await node.close();
-      node = await openOn(fs, clock, seed + 1);
+      node = await openOn(fs, content, clock, seed + 1);
     }
+    if (content === 'checkpoints' && batch % 12 === 11) await node.checkpoint();
     if (batch === 30) earlier = await readDisk(fs, DATA_DIR);
   }
   let withoutLastBatch = '';
@@ -102,7 +115,9 @@ async function makeSubject(ending: Ending, seed: number): Promise<Subject> {
     await settle(() => ++turns > 100); // The status takes some turns more.
   }
   const disk = await readDisk(fs, DATA_DIR);
-  return { disk, earlier, whole, withoutLastBatch, unproven: ending === 'killed' ? unproven : null };
+  const newest = node.stats().checkpoints.last?.index;
+  const facts = { content, disk, earlier, newest, whole, withoutLastBatch };
+  return { ...facts, unproven: ending === 'killed' ? unproven : null };
 }
 
 async function submitBatch(node: OpenNode, random: SeededRandom): Promise<void> {
@@ -254,24 +269,30 @@ function* sectorFaults(subject: Subject, random: SeededRandom): Generator<Fault 
   }
 }
 
-type Outcome = 'whole' | 'without the last batch' | 'refused';
+type Outcome = 'whole' | 'by an older checkpoint' | 'without the last batch' | 'refused';
 
 async function judge(fault: Fault, subject: Subject): Promise<Outcome> {
   const fs = await diskFrom(fault.disk);
-  const isWhole = await verifyIsWhole(fs);
+  const { isWhole, newest } = await verifyAll(fs);
   await assertUnchanged(fs, DATA_DIR, fault.disk);
   let node: OpenNode;
   try {
-    node = await openOn(fs, new ManualClock(), 99);
+    node = await openOn(fs, subject.content, new ManualClock(), 99);
   } catch (error) {
     ok(isTidemarkError(error), `${String(error)}\n${(error as Error).stack}`);
     await assertUnchanged(fs, DATA_DIR, fault.disk);
     ok(!isWhole, `verify finds nothing, and opening says ${error.message}`);
     return 'refused';
   }
-  ok(isWhole, 'verify finds damage, and opening finds none');
+  if (subject.content === 'log-only') ok(isWhole, 'verify finds damage, and opening finds none');
+  const { checkpoint, warnings } = node.recovery;
+  strictEqual(checkpoint?.index ?? null, newest, 'verify and opening agree on the newest that is whole');
+  const isOlder = checkpoint?.index !== subject.newest;
+  const isWarned = warnings.some((warning) => /checkpoint file .* is damaged/.test(warning));
+  ok(isWarned || !isOlder, 'opening says so when it uses an older checkpoint');
+  ok(!isWarned || !isWhole, 'what opening warns of, verify finds');
   const state = await stateOf(node);
-  if (state === subject.whole) return 'whole';
+  if (state === subject.whole) return isOlder ? 'by an older checkpoint' : 'whole';
   strictEqual(state, subject.withoutLastBatch, 'no other state than these two');
   const { unproven } = subject;
   const isHit = fault.touched.some(({ path, from, to }) => {
@@ -282,10 +303,19 @@ async function judge(fault: Fault, subject: Subject): Promise<Outcome> {
 }
 
 /** What `tidemark verify` says: exit code 0, or one that says that something is wrong. */
-async function verifyIsWhole(fs: FileSystem): Promise<boolean> {
+async function verifyAll(fs: FileSystem): Promise<{ isWhole: boolean; newest: number | null }> {
   let isWhole = true;
+  let newest: number | null = null;
   try {
     const { status } = await readStatus(fs, DATA_DIR);
+    for await (const verdict of verifyCheckpoints(
+      { fs, clock: new ManualClock() },
+      DATA_DIR,
+      status.clusterId,
+    )) {
+      if (verdict.kind === 'damaged' || verdict.warnings.length > 0) isWhole = false;
+      if (verdict.kind === 'whole') newest ??= verdict.found.info.index;
+    }
     await readLog(fs, DATA_DIR, status, {
       finding: ({ kind }) => {
         if (kind === 'damage') isWhole = false;
@@ -293,9 +323,9 @@ async function verifyIsWhole(fs: FileSystem): Promise<boolean> {
     });
   } catch (error) {
     ok(isTidemarkError(error), String(error));
-    return wasRefused(error);
+    return { isWhole: wasRefused(error), newest };
   }
-  return isWhole;
+  return { isWhole, newest };
 }
 
 function wasRefused(error: TidemarkError): false {
@@ -303,19 +333,25 @@ function wasRefused(error: TidemarkError): false {
   return false;
 }
 
-for (const ending of ['closed', 'idle', 'killed'] as const) {
-  for (const grain of ['byte', 'sector'] as const) {
-    test(`fuzz: one damaged ${grain} in a directory that was ${ending}: never a wrong answer`, async (t) => {
-      const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-      t.diagnostic(`reproduce with SEED=${seed}`);
-      await fuzz(t, ending, grain, seed);
-    });
+for (const content of ['log-only', 'checkpoints'] as const) {
+  for (const ending of ['closed', 'idle', 'killed'] as const) {
+    for (const grain of ['byte', 'sector'] as const) {
+      const words = content === 'checkpoints' ? 'with checkpoints that' : 'that';
+      test(`fuzz: one damaged ${grain} in a directory ${words} was ${ending}: never a wrong answer`, async (t) => {
+        const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
+        t.diagnostic(`reproduce with SEED=${seed}`);
+        await fuzz(t, await makeSubject(content, ending, seed), grain, seed);
+      });
+    }
   }
 }
 
-async function fuzz(t: TestContext, ending: Ending, grain: 'byte' | 'sector', seed: number): Promise<void> {
-  const subject = await makeSubject(ending, seed);
-  ok(targets(subject.disk).filter((path) => path.startsWith(LOG_DIR) && path.endsWith('.log')).length >= 4);
+async function fuzz(t: TestContext, subject: Subject, grain: 'byte' | 'sector', seed: number): Promise<void> {
+  const paths = targets(subject.disk);
+  const segments = paths.filter((path) => path.startsWith(LOG_DIR) && path.endsWith('.log'));
+  const indexes = paths.filter((path) => path.includes('/checkpoints/') && path.endsWith('.idx'));
+  ok(segments.length >= (subject.content === 'log-only' ? 4 : 2));
+  strictEqual(indexes.length, subject.content === 'log-only' ? 0 : 3);
   const random = new SeededRandom(seed);
   const counts = new Map<Outcome, number>();
   const faults = grain === 'byte' ? byteFaults(subject, random) : sectorFaults(subject, random);
@@ -327,4 +363,6 @@ async function fuzz(t: TestContext, ending: Ending, grain: 'byte' | 'sector', se
     counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
   }
   t.diagnostic([...counts].map(([outcome, count]) => `${count} ${outcome}`).join(', '));
+  const mustFallBack = subject.content === 'checkpoints' && grain === 'byte';
+  if (mustFallBack) ok((counts.get('by an older checkpoint') ?? 0) > 0);
 }
