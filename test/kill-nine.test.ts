@@ -7,7 +7,7 @@ import { ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
 import { describeSummary, runKillNine } from './crash/kill-nine.ts';
 
-const ROUNDS = 6;
+const ROUNDS = 8;
 
 test('kill -9: no acknowledged write is lost, and none is applied twice', async (t) => {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);

@@ -16,6 +16,7 @@ import { Reader, Writer } from './clients.ts';
 import { before } from './deadline.ts';
 import { Violation } from './model.ts';
 import { drawRound, type Moment, type Round } from './plan.ts';
+import { Saver } from './saver.ts';
 import { describeExit, type Listening, ServerProcess } from './server-process.ts';
 
 const WRITERS = 8;
@@ -25,6 +26,9 @@ const READ_EVERY_MS = 3;
 const CLIENTS_MS_MAX = 30_000;
 
 const ROUNDS_PER_LINE = 10;
+
+/** The saver ends when it has asked for its checkpoints; the round goes on. */
+const NEVER = new Promise<never>(() => undefined);
 
 /** One directory whose making is killed for so many rounds: the main one is made only once. */
 const ROUNDS_PER_BIRTH = 10;
@@ -57,6 +61,12 @@ export interface KillNineSummary {
   tornWrites: number;
   tornBytes: number;
   entriesRewritten: number;
+  /** SAVE that was answered, and SAVE that a crash cut short. */
+  checkpointsTaken: number;
+  checkpointsCutShort: number;
+  /** Starts that installed a checkpoint, and files of unfinished ones that starts removed. */
+  startsFromCheckpoint: number;
+  checkpointFilesRemoved: number;
   /** Null when everything was as promised. */
   failure: string | null;
 }
@@ -77,6 +87,10 @@ const NOTHING_COUNTED: Omit<KillNineSummary, 'seed'> = {
   tornWrites: 0,
   tornBytes: 0,
   entriesRewritten: 0,
+  checkpointsTaken: 0,
+  checkpointsCutShort: 0,
+  startsFromCheckpoint: 0,
+  checkpointFilesRemoved: 0,
   failure: null,
 };
 
@@ -108,6 +122,7 @@ class KillNine {
   readonly #random: SeededRandom;
   readonly #writers: readonly Writer[];
   readonly #reader: Reader;
+  readonly #saver = new Saver();
   #server: ServerProcess | null = null;
 
   constructor(dir: string, options: KillNineOptions) {
@@ -169,11 +184,16 @@ class KillNine {
         if (!isEnding) throw new Error('the server closed a connection by itself');
       }),
     );
-    await Promise.race([this.#load(server, round), clients]);
+    const saves = this.#saver.run(port, round.saves);
+    await Promise.race([this.#load(server, round), clients, saves.then(() => NEVER)]);
     isEnding = true;
     if (round.end === 'SIGTERM') await this.#stop(server);
     else await this.#kill(server);
-    await before(CLIENTS_MS_MAX, clients, () => 'clients still wait for a server that is gone');
+    await before(
+      CLIENTS_MS_MAX,
+      Promise.all([clients, saves]),
+      () => 'clients still wait for a server that is gone',
+    );
     this.#count();
   }
 
@@ -256,7 +276,7 @@ class KillNine {
     const watched = new AbortController();
     const enough = new Promise<void>((resolve) => {
       try {
-        watch(join(this.#dir, 'log'), { signal: watched.signal }, (event) => {
+        watch(join(this.#dir, moment.directory), { signal: watched.signal }, (event) => {
           if (event === 'rename' && ++changes === moment.changes) resolve();
         });
       } catch (error) {
@@ -270,6 +290,11 @@ class KillNine {
 
   #countRecovery({ recovery }: Listening): void {
     const { summary } = this;
+    const isDamage = (warning: string): boolean => warning.includes('damaged');
+    if (recovery.warnings.some(isDamage)) throw new Violation('invented', recovery.warnings.join('; '));
+    summary.startsFromCheckpoint += Number(recovery.checkpoint !== null);
+    const isUnfinished = (warning: string): boolean => warning.includes('left unfinished');
+    summary.checkpointFilesRemoved += recovery.warnings.filter(isUnfinished).length;
     summary.recoveryMsMax = Math.max(summary.recoveryMsMax, recovery.tookMs);
     summary.segments = recovery.segments;
     summary.entriesRewritten += recovery.entriesRewritten;
@@ -282,6 +307,8 @@ class KillNine {
       (sum, { model }) => sum + model.writesAcknowledged,
       0,
     );
+    this.summary.checkpointsTaken = this.#saver.taken;
+    this.summary.checkpointsCutShort = this.#saver.cutShort;
   }
 }
 
@@ -299,6 +326,7 @@ export function describeSummary(summary: KillNineSummary): string[] {
   const { failure } = summary;
   const number = (value: number): string => value.toLocaleString('en');
   const applied = number(summary.unansweredApplied);
+  const cutShort = number(summary.checkpointsCutShort);
   const unanswered = `${number(summary.unanswered)}, of which ${applied} took effect`;
   const rows = [
     ['seed', String(summary.seed)],
@@ -313,6 +341,9 @@ export function describeSummary(summary: KillNineSummary): string[] {
     ['longest recovery', `${Math.round(summary.recoveryMsMax)} ms`],
     ['torn writes discarded', `${number(summary.tornWrites)} (${number(summary.tornBytes)} bytes)`],
     ['entries written again', number(summary.entriesRewritten)],
+    ['checkpoints taken (SAVE)', `${number(summary.checkpointsTaken)}, ${cutShort} cut short by a crash`],
+    ['starts from a checkpoint', number(summary.startsFromCheckpoint)],
+    ['files of unfinished ones', number(summary.checkpointFilesRemoved)],
     ['segments at the end', number(summary.segments)],
   ] as const;
   const lines = rows.map(([name, value]) => `  ${name.padEnd(30)}${value}`);

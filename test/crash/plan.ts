@@ -6,8 +6,23 @@ import type { Pace } from './clients.ts';
 /** When a process is ended. */
 export type Moment =
   | { readonly kind: 'time'; readonly ms: number }
-  /** At the n-th change in the directory of the log: rotation, a new spare, recovery's rename. */
-  | { readonly kind: 'directory'; readonly changes: number; readonly thenMs: number; readonly msMax: number };
+  /**
+   * At the n-th change in a directory. In that of the log: rotation, a new spare, recovery's rename,
+   * compaction; in that of the checkpoints: one begun, committed, or removed.
+   */
+  | {
+      readonly kind: 'directory';
+      readonly directory: 'log' | 'checkpoints';
+      readonly changes: number;
+      readonly thenMs: number;
+      readonly msMax: number;
+    };
+
+/** A checkpoint that is asked for, so long after the answer to the one before. */
+export interface Save {
+  readonly afterMs: number;
+  readonly request: 'SAVE' | 'BGSAVE';
+}
 
 export interface Round {
   /** Null takes the default. */
@@ -19,6 +34,7 @@ export interface Round {
   readonly pauses: readonly { readonly afterMs: number; readonly ms: number }[];
   /** Silence of all clients in the middle, long enough that the log marks its end. */
   readonly quietMs: number;
+  readonly saves: readonly Save[];
   readonly moment: Moment;
   readonly end: 'SIGKILL' | 'SIGTERM';
 }
@@ -57,6 +73,7 @@ export function drawRound(random: SeededRandom, writers: number): Round {
         }))
       : [],
     quietMs: random.happens(0.15) ? random.between(200, 400) : 0,
+    saves: random.happens(0.6) ? Array.from({ length: random.between(1, 6) }, () => drawSave(random)) : [],
     moment: drawLoadMoment(random),
     end: random.happens(0.1) ? 'SIGTERM' : 'SIGKILL',
   };
@@ -64,13 +81,26 @@ export function drawRound(random: SeededRandom, writers: number): Round {
 
 function drawLoadMoment(random: SeededRandom): Moment {
   if (random.happens(0.6)) return { kind: 'time', ms: random.between(5, 400) };
-  return { kind: 'directory', changes: random.between(1, 12), thenMs: random.below(4), msMax: 400 };
+  const directory = random.pick(['log', 'checkpoints'] as const);
+  return {
+    kind: 'directory',
+    directory,
+    changes: random.between(1, 12),
+    thenMs: random.below(4),
+    msMax: 400,
+  };
+}
+
+function drawSave(random: SeededRandom): Save {
+  return { afterMs: random.pick([0, 0, 5, 20, 100]), request: random.happens(0.7) ? 'SAVE' : 'BGSAVE' };
 }
 
 /** Recovery changes files in its first milliseconds, and then only reads. */
 function drawStartMoment(random: SeededRandom): Moment {
   const dice = random.below(4);
-  if (dice < 2)
-    return { kind: 'directory', changes: random.between(1, 6), thenMs: random.below(3), msMax: 500 };
+  if (dice < 2) {
+    const changes = random.between(1, 6);
+    return { kind: 'directory', directory: 'log', changes, thenMs: random.below(3), msMax: 500 };
+  }
   return { kind: 'time', ms: dice === 2 ? random.below(30) : random.below(500) };
 }
