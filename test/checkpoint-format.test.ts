@@ -192,7 +192,7 @@ test('checkpoint options: defaults are filled in, and what cannot work is refuse
     checkpointOnClose: true,
     compactLogAfterCheckpoint: true,
     loadConcurrency: 4,
-    bufferBytes: 262_144,
+    bufferBytes: 1_048_576,
     verifyBytesMax: 1024 ** 3,
   });
   for (const wrong of [

@@ -114,7 +114,7 @@ test('checkpoint G2: one damaged byte never takes the newest and the fallback', 
     const kept = new Map(bytes.map(({ id, bytes: size }) => [id, size]));
     const sum = [...kept.values()].reduce((total, size) => total + size, 0);
     const full = disk.store.base!.full.bytes;
-    ok(sum <= 2.5 * full, `${sum} bytes kept, a full one takes ${full}`);
+    ok(sum <= 2.6 * full, `${sum} bytes kept, a full one takes ${full}`);
   }
   ok(disk.store.compactableIndex !== null, 'several chains were begun');
 });
