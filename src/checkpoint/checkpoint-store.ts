@@ -128,23 +128,29 @@ export class CheckpointStore {
 
   /**
    * Installs the newest checkpoint that is whole; `damages` tells about newer ones.
-   * @param install Makes a state of it, and drops what it made when it fails (checklist G5).
+   * @param install Makes a state of it, and drops what it made when it fails (checklist G5). Before it serves
+   *   or changes anything it awaits `verified`: the checkpoint is verified meanwhile.
    * @param isWanted Which may be used at all: of a machine that this build has, say.
    * @returns Null when there is none: replay the log from its first entry.
    */
   async installNewest(
-    install: (checkpoint: OpenCheckpoint) => Promise<void>,
+    install: (checkpoint: OpenCheckpoint, verified: Promise<void>) => Promise<void>,
     isWanted: (info: CheckpointInfo) => boolean = () => true,
   ): Promise<OpenCheckpoint | null> {
     for (;;) {
       const checkpoint = await this.openNewest(isWanted);
       if (checkpoint === null) return null;
+      const verified = checkpoint.verifyFirst();
+      verified.catch(() => undefined); // It is awaited below, whatever comes first.
       try {
-        await install(checkpoint);
+        await install(checkpoint, verified);
+        await verified;
         this.#installed = checkpoint;
         this.#base = checkpoint.info;
         return checkpoint;
       } catch (error) {
+        checkpoint.stop();
+        await verified.catch(() => undefined); // It reads the files.
         await checkpoint.files.close();
         if (!isUnreadable(error)) throw error;
         this.#refuse(checkpoint.found, error);
@@ -152,7 +158,7 @@ export class CheckpointStore {
     }
   }
 
-  /** Opens the newest checkpoint that is whole, or null. */
+  /** Opens the newest checkpoint that a tree can be installed from, or null. */
   async openNewest(isWanted: (info: CheckpointInfo) => boolean = () => true): Promise<OpenCheckpoint | null> {
     // `#refuse` replaces the list, and leaves this one as it is.
     for (const found of this.#usable) {

@@ -1,8 +1,8 @@
 /**
  * Opens a checkpoint: all its files, verified before anything is served.
  *
- * Headers, ids, sizes and chunk checksums of all files are verified, the inner nodes first, up to
- * `verifyBytesMax` bytes; the rest while the node serves (`verifyRest`). When a chunk fails, the whole tree
+ * Headers, ids, sizes and the chunks with inner nodes are verified first; then, while a tree is installed from
+ * them, all other chunks up to `verifyBytesMax` bytes; the rest while the node serves (`verifyRest`). When a chunk fails, the whole tree
  * is walked, every node held against its hash: either the walk finds the damaged record, and the checkpoint
  * is damaged; or the damaged bytes are in nothing that this tree reaches, and it is used with a warning.
  */
@@ -35,6 +35,8 @@ export class OpenCheckpoint {
   readonly found: FoundCheckpoint;
   readonly files: CheckpointFiles;
   readonly #context: OpeningContext;
+  /** Chunks to verify before anything is served, and while the node serves. */
+  #first: readonly ChunkJob[];
   #rest: readonly ChunkJob[];
   #isStopped = false;
   /** Bytes held against their checksums so far. */
@@ -47,22 +49,26 @@ export class OpenCheckpoint {
   private constructor(
     context: OpeningContext,
     found: FoundCheckpoint,
-    parts: { readonly opened: readonly OpenedFile[]; readonly rest: readonly ChunkJob[] },
+    parts: { readonly opened: readonly OpenedFile[] } & Pick<DividedChunks, 'first' | 'rest'>,
   ) {
     this.#context = context;
     this.found = found;
     this.files = new CheckpointFiles(found.path, parts.opened);
+    this.#first = parts.first;
     this.#rest = parts.rest;
   }
 
-  /** @throws TidemarkError TIDEMARK_CHECKPOINT_DAMAGED with file, offset and reason. */
+  /**
+   * Opens its files, and verifies all that a tree is installed from.
+   * @throws TidemarkError TIDEMARK_CHECKPOINT_DAMAGED with file, offset and reason.
+   */
   static async open(context: OpeningContext, found: FoundCheckpoint): Promise<OpenCheckpoint> {
     const opened: OpenedFile[] = [];
     try {
       for (const info of found.info.files) opened.push(await openFile(context, found.info, info));
-      const { first, rest } = divideChunks(opened, context.options.verifyBytesMax);
-      const checkpoint = new OpenCheckpoint(context, found, { opened, rest });
-      await checkpoint.#verify(first);
+      const { inner, first, rest } = divideChunks(opened, context.options.verifyBytesMax);
+      const checkpoint = new OpenCheckpoint(context, found, { opened, first, rest });
+      await checkpoint.#verify(inner);
       return checkpoint;
     } catch (error) {
       for (const { file } of opened) await file.close();
@@ -81,7 +87,13 @@ export class OpenCheckpoint {
 
   /** Whether every byte was verified. */
   get isVerified(): boolean {
-    return this.#rest.length === 0;
+    return this.#first.length === 0 && this.#rest.length === 0;
+  }
+
+  /** Verifies up to `verifyBytesMax`; a tree may be installed meanwhile. @throws TidemarkError as `open`. */
+  async verifyFirst(): Promise<void> {
+    await this.#verify(this.#first);
+    if (!this.#isStopped) this.#first = [];
   }
 
   /** Verifies what is not yet, while the node serves; `stop` ends it. @throws TidemarkError as `open`. */
@@ -178,15 +190,22 @@ async function headerFault(
   return isWanted ? null : 'it is another file than the checkpoint names';
 }
 
-/** Chunks with inner nodes first: up to `bytesMax` now, the others later. */
-function divideChunks(
-  opened: readonly OpenedFile[],
-  bytesMax: number,
-): { first: ChunkJob[]; rest: ChunkJob[] } {
+interface DividedChunks {
+  /** With inner nodes. */
+  readonly inner: readonly ChunkJob[];
+  /** Of the others, those to verify before anything is served, and those after. */
+  readonly first: readonly ChunkJob[];
+  readonly rest: readonly ChunkJob[];
+}
+
+/** Chunks with inner nodes come first; up to `bytesMax` in all, the others later. */
+function divideChunks(opened: readonly OpenedFile[], bytesMax: number): DividedChunks {
   const jobs = opened.flatMap(({ file, info }) => [...chunksOf(file, info)]);
   const isInner = ({ info, chunk }: ChunkJob): boolean => (chunk + 1) * CHUNK_BYTES > info.innerOffset;
-  const ordered = [...jobs.filter(isInner), ...jobs.filter((job) => !isInner(job))];
   let bytes = 0;
-  const end = ordered.findIndex((job) => (bytes += chunkBytes(job)) > bytesMax);
-  return end < 0 ? { first: ordered, rest: [] } : { first: ordered.slice(0, end), rest: ordered.slice(end) };
+  const isWithin = (job: ChunkJob): boolean => (bytes += chunkBytes(job)) <= bytesMax;
+  const inner = new Set(jobs.filter((job) => isInner(job) && isWithin(job)));
+  const others = jobs.filter((job) => !inner.has(job));
+  const first = others.filter(isWithin);
+  return { inner: [...inner], first, rest: others.slice(first.length) };
 }

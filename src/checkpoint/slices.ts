@@ -10,7 +10,7 @@ import type { Clock } from '../base/time.ts';
 
 /** Length of a slice while others want the event loop, and while nobody does. */
 const BUSY_SLICE_MS = 1;
-const IDLE_SLICE_MS = 4;
+const IDLE_SLICE_MS = 2;
 
 /** Share of the time of a busy node that work takes unless told otherwise. */
 const WORK_SHARE = 0.3;
@@ -51,7 +51,7 @@ export class Slices {
       const step = this.#slice(work);
       if (step.done === true) return step.value;
       if (step.value !== undefined) await step.value;
-      await this.#rest(step.value === undefined);
+      await this.#rest();
     }
   }
 
@@ -78,14 +78,15 @@ export class Slices {
    * Gives the event loop back, for as long as is owed when the node is busy. Somebody waits for the work: the
    * process must not end meanwhile.
    */
-  async #rest(mustTurn: boolean): Promise<void> {
+  async #rest(): Promise<void> {
     const { clock, isBusy } = this.#config;
     if (!isBusy()) this.#owedMs = 0;
     const owedMs = Math.ceil(this.#owedMs);
     if (owedMs >= 1) {
       this.#owedMs = 0;
       await new Promise<void>((resolve) => clock.after(owedMs, resolve, 'keep-alive'));
-    } else if (mustTurn) {
+    } else {
+      // Also after a wait: what it waited for may have been there already.
       await new Promise<void>((resolve) => clock.soon(resolve));
     }
   }

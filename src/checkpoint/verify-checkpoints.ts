@@ -60,6 +60,7 @@ async function verifyOne(
   try {
     const checkpoint = await open();
     try {
+      await checkpoint.verifyFirst();
       const walk = walkStored(checkpoint.tree, checkpoint.files);
       const walked = await new Slices({ clock, isBusy: () => false }).run(walk);
       return { kind: 'whole', found, walked, warnings: checkpoint.warnings };

@@ -10,7 +10,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { bufferOf } from '../base/bytes.ts';
+import { viewOf } from '../base/bytes.ts';
 
 const COUNT_BYTES = 4;
 const LENGTH_BYTES = 4;
@@ -68,14 +68,16 @@ export class EntryBuilder {
  * body that does not parse was written by a broken program: that is a bug, not damage.
  */
 export function forEachCommand(body: Uint8Array, visit: (command: Uint8Array, at: number) => void): number {
-  const bytes = bufferOf(body);
+  // No Buffer: its views take three times as long to make, and there are three for each command.
+  const bytes = new Uint8Array(body.buffer, body.byteOffset, body.length);
+  const view = viewOf(bytes);
   assert(bytes.length >= COUNT_BYTES, `an entry has at least ${COUNT_BYTES} bytes, got ${bytes.length}`);
-  const count = bytes.readUInt32LE(0);
+  const count = view.getUint32(0, true);
   let offset = COUNT_BYTES;
   for (let at = 0; at < count; at++) {
     assert(offset + LENGTH_BYTES <= bytes.length, `command ${at} of ${count} starts inside the entry`);
     const start = offset + LENGTH_BYTES;
-    offset = start + bytes.readUInt32LE(offset);
+    offset = start + view.getUint32(offset, true);
     assert(offset <= bytes.length, `command ${at} of ${count} ends inside the entry`);
     visit(bytes.subarray(start, offset), at);
   }

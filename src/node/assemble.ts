@@ -99,9 +99,9 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     store,
     options,
     makeEngine: () => makeEngine(assembly),
-    openLog(into, knownIndex) {
+    openLog(into, knownIndex, verified) {
       requireReplayable(assembly, into.appliedIndex, store);
-      return openLog(assembly, into, { commits, activator }, knownIndex);
+      return openLog(assembly, into, { commits, activator }, { knownIndex, verified });
     },
   });
   const { opened, checkpoint } = restored;
@@ -190,12 +190,18 @@ interface LogListeners {
   readonly activator: Activator;
 }
 
+/** See `RestoreInput.openLog`. */
+interface KnownCheckpoints {
+  readonly knownIndex: Index;
+  readonly verified: Promise<void>;
+}
+
 /** Opens the log behind what an engine has, replays it there, and has an ordering feed both. */
 async function openLog(
   { doors, dataDir, directory, wiring, log: options, local, onProgress }: Assembly,
   engine: Engine,
   { commits, activator }: LogListeners,
-  knownIndex: Index,
+  checkpoints: KnownCheckpoints,
 ): Promise<{ log: Log; ordering: LocalOrdering }> {
   const { status } = directory;
   const replayAfter = engine.appliedIndex;
@@ -204,7 +210,7 @@ async function openLog(
     ...doors,
     dataDir,
     identity: status.current,
-    status: logStatus(status, knownIndex),
+    status: logStatus(status, checkpoints),
     options,
     replayAfter,
     onReplay(entry, lastIndex) {
@@ -230,13 +236,16 @@ async function openLog(
 
 /**
  * The fields of the status that the log reads and keeps true.
- * @param knownIndex The newest entry that a checkpoint has: it was committed, even if the status lags behind.
+ * @param checkpoints Entries that they have were committed, even if the status lags behind.
  */
-function logStatus(status: StatusFile, knownIndex: Index): LogStatus {
+function logStatus(status: StatusFile, checkpoints: KnownCheckpoints): LogStatus {
   const { firstIndex, segmentSequence, commitIndex } = status.current;
   return {
-    promise: { firstIndex, segmentSequence, commitIndex: laterOf(commitIndex, knownIndex) },
-    makeDurable: () => status.makeDurable(),
+    promise: { firstIndex, segmentSequence, commitIndex: laterOf(commitIndex, checkpoints.knownIndex) },
+    async makeDurable() {
+      await checkpoints.verified; // What is damaged is refused before anything is changed.
+      await status.makeDurable();
+    },
     persistSequence(sequence) {
       status.update({ segmentSequence: sequence });
       return status.whenPersisted();

@@ -6,7 +6,7 @@
  * Nothing on the disk changes before the log was read to its end, and checkpoints are cleaned up last.
  */
 
-import type { TidemarkError } from '../base/errors.ts';
+import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
 import { type Index, previousIndex, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
@@ -31,8 +31,9 @@ export interface RestoreInput<Opened> {
   /**
    * Opens the log and replays it into the engine.
    * @param knownIndex The newest entry that any checkpoint has: the log must reach it.
+   * @param verified Awaited before anything on the disk is changed.
    */
-  readonly openLog: (engine: Engine, knownIndex: Index) => Promise<Opened>;
+  readonly openLog: (engine: Engine, knownIndex: Index, verified: Promise<void>) => Promise<Opened>;
 }
 
 export interface Restored<Opened> {
@@ -49,8 +50,8 @@ export async function restore<Opened>(input: RestoreInput<Opened>): Promise<Rest
   const { firstIndex } = status.current;
   const knownIndex = newestIndex(store);
   let restored: Restored<Opened> | null = null;
-  const tryOne = async (checkpoint: OpenCheckpoint): Promise<void> => {
-    restored = await restoreFrom(input, checkpoint, knownIndex);
+  const tryOne = async (checkpoint: OpenCheckpoint, verified: Promise<void>): Promise<void> => {
+    restored = await restoreFrom(input, { checkpoint, verified }, knownIndex);
   };
   try {
     await store.installNewest(tryOne, ({ index }) => index >= previousIndex(firstIndex));
@@ -59,7 +60,7 @@ export async function restore<Opened>(input: RestoreInput<Opened>): Promise<Rest
   }
   if (restored !== null) return restored;
   if (firstIndex > 1) throw await nothingLeft(input);
-  return restoreFrom(input, null, knownIndex);
+  return restoreFrom(input, { checkpoint: null, verified: Promise.resolve() }, knownIndex);
 }
 
 /** Not the fault of the checkpoint: no older one would help. */
@@ -69,7 +70,7 @@ class OtherFailure extends Error {
 
 async function restoreFrom<Opened>(
   input: RestoreInput<Opened>,
-  checkpoint: OpenCheckpoint | null,
+  { checkpoint, verified }: { readonly checkpoint: OpenCheckpoint | null; readonly verified: Promise<void> },
   knownIndex: Index,
 ): Promise<Restored<Opened>> {
   const engine = input.makeEngine();
@@ -77,11 +78,12 @@ async function restoreFrom<Opened>(
   try {
     if (checkpoint !== null) await install(input, engine, checkpoint);
     isInstalled = true;
-    return { engine, opened: await input.openLog(engine, knownIndex), checkpoint };
+    return { engine, opened: await input.openLog(engine, knownIndex, verified), checkpoint };
   } catch (error) {
     engine.stop();
     // While the log is replayed, parts of the checkpoint are read as they are needed.
-    const isOfCheckpoint = !isInstalled || error === engine.readFailure;
+    const isRead = error === engine.readFailure || isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED');
+    const isOfCheckpoint = !isInstalled || isRead;
     throw isOfCheckpoint || checkpoint === null ? error : new OtherFailure('of the log', { cause: error });
   }
 }

@@ -48,6 +48,8 @@ interface Wanted {
   readonly count: number;
   /** Whether its run was not cut: then every run below it begins and ends in it. */
   readonly isWhole: boolean;
+  /** Whether nothing is before it: the first key of a tree begins nodes of every level, whatever its own. */
+  readonly isFirst: boolean;
   /** Null of the root, which no parent knows. */
   readonly firstKey: { readonly bytes: Uint8Array; readonly level: number } | null;
 }
@@ -82,7 +84,15 @@ export class TreeInstaller {
       if (!isEmpty) throw this.#files.damaged({ file: 0, offset: 0, bytes: 0 }, 'root');
       return { top: NO_NODE, leaves: new Int32Array(0) };
     }
-    const wanted: Wanted = { level, hash: root, place, count: keys, isWhole: true, firstKey: null };
+    const wanted: Wanted = {
+      level,
+      hash: root,
+      place,
+      count: keys,
+      isWhole: true,
+      isFirst: true,
+      firstKey: null,
+    };
     let top: number;
     if (level === 0) top = this.#addRootLeaf(wanted);
     else if (level === 1) top = this.#addLowest(wanted);
@@ -104,8 +114,10 @@ export class TreeInstaller {
     for (let at = 0; cursor.next(); at++) {
       const keyLevel = levels[at]!;
       // It goes on with the run of the one before, or is gone on with by the one behind.
-      const isWhole = keyLevel >= level && (levels[at + 1] ?? level) >= level && wanted.isWhole;
-      const child = childAt(cursor, { keyLevel, place: places[at]!, isWhole });
+      const isFirst = at === 0 && wanted.isFirst;
+      const isAlone = (keyLevel >= level || isFirst) && (levels[at + 1] ?? level) >= level;
+      const known = { place: places[at]!, isWhole: isAlone && wanted.isWhole, isFirst };
+      const child = childAt(cursor, keyLevel, known);
       const node = level === 2 ? this.#addLowest(child) : yield* this.#addInner(child);
       this.#setChild(init.node, at, node, cursor, keyLevel);
       if (level === 2 && ++this.#read % NODES_PER_STEP === 0) yield;
@@ -280,15 +292,15 @@ export class TreeInstaller {
 /** The child of the entry at which a cursor stands. */
 function childAt(
   cursor: NodeCursor,
-  { keyLevel, place, isWhole }: { readonly keyLevel: number } & Pick<Wanted, 'place' | 'isWhole'>,
+  keyLevel: number,
+  known: Pick<Wanted, 'place' | 'isWhole' | 'isFirst'>,
 ): Wanted {
   const { bytes, keyOffset, keyBytes, dataOffset } = cursor;
   return {
     level: cursor.level - 1,
     hash: bytes.subarray(dataOffset, dataOffset + DIGEST_BYTES),
-    place,
+    ...known,
     count: cursor.number,
-    isWhole,
     firstKey: { bytes: bytes.subarray(keyOffset, keyOffset + keyBytes), level: keyLevel },
   };
 }
