@@ -272,8 +272,8 @@ export class CheckpointStore {
 
   /**
    * Moves the checkpoint that the state was installed from aside, because a part of it that was read later is
-   * damaged: the next start uses an older one. Its files first, for an index file without them is not used,
-   * while files without an index file would count as unfinished.
+   * damaged: the next start uses an older one. The index file stays, so that the next start says why; without
+   * its files it is not used. It goes too when no file is the checkpoint's own.
    */
   async quarantineBase(reason: string): Promise<readonly string[]> {
     const quarantined: string[] = [];
@@ -281,7 +281,7 @@ export class CheckpointStore {
     if (found === undefined) return quarantined;
     this.#usable = this.#usable.filter((other) => other !== found);
     for (const path of this.#unneeded()) await this.#moveAside(path, reason, quarantined);
-    await this.#moveAside(found.path, reason, quarantined);
+    if (quarantined.length === 0) await this.#moveAside(found.path, reason, quarantined);
     return quarantined;
   }
 

@@ -14,6 +14,7 @@ import { type CheckpointInfo, chainBytes } from '../checkpoint/checkpoint-info.t
 import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import { Checkpointer, type HeldState } from '../checkpoint/checkpointer.ts';
+import { damageOf } from '../checkpoint/damage.ts';
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
@@ -149,16 +150,22 @@ export class NodeCheckpoints {
     this.#config.checkpoint?.stop();
     this.#checkpointer.refuse(later);
     const isDamaged = isTidemarkError(cause, 'TIDEMARK_CHECKPOINT_DAMAGED');
-    if (isDamaged && this.#hasFallback) this.#settingAside ??= this.#quarantine(cause);
+    if (isDamaged && this.#hasFallback(cause)) this.#settingAside ??= this.#quarantine(cause);
     return this.#settingAside ?? Promise.resolve();
   }
 
-  /** Whether a start without the newest checkpoint has all the rest: the last way back is never moved away. */
-  get #hasFallback(): boolean {
+  /**
+   * Whether a start has a way without the newest checkpoint: the last way back is never moved aside. Another
+   * checkpoint that has the damaged file too is none: what two have in common, both need.
+   */
+  #hasFallback(cause: TidemarkError): boolean {
     const { log, store } = this.#config;
-    const isOther = (info: CheckpointInfo): boolean =>
-      info !== store.base && info.index >= log.firstIndex - 1;
-    return log.firstIndex === 1 || store.checkpoints.some(({ info }) => isOther(info));
+    const { file } = damageOf(cause);
+    const isWayBack = (info: CheckpointInfo): boolean =>
+      info !== store.base &&
+      info.index >= log.firstIndex - 1 &&
+      !info.files.some(({ name }) => file.endsWith(`/${name}`));
+    return log.firstIndex === 1 || store.checkpoints.some(({ info }) => isWayBack(info));
   }
 
   async #quarantine(error: TidemarkError): Promise<void> {
