@@ -6,9 +6,10 @@
 
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { isTidemarkError } from '../src/base/errors.ts';
 import type { IoCall } from '../src/testing/lossy-faults.ts';
-import { checkNothingLost, FaultNode, LARGE_BYTES } from './support/fault-node.ts';
+import { checkNothingLost, codeOf, FaultNode, LARGE_BYTES } from './support/fault-node.ts';
 
 /** Three checkpoints, of which two are kept, with commands between them. */
 async function work(subject: FaultNode): Promise<void> {
@@ -99,3 +100,83 @@ test('node G1, F1: at close an error of the last checkpoint is told by the figur
     strictEqual(next.node.stats().checkpoints.last?.index, 1, 'now there is one');
   }
 });
+
+// ----------------------------------------------------------------------------------------------------- starting
+
+/** What a start may have to do: use an older checkpoint, replay, set aside what is damaged, remove a leftover. */
+async function roughDisk(): Promise<FaultNode> {
+  const subject = await FaultNode.start();
+  for (let count = 0; count < 2; count++) {
+    for (let step = 0; step < 3; step++) ok(await subject.step(LARGE_BYTES));
+    ok(await subject.checkpoint());
+  }
+  ok(await subject.step(LARGE_BYTES));
+  await subject.settle();
+  const { node } = subject;
+  const newest = node.stats().checkpoints.last!.file;
+  const left = subject.killed();
+  left.files.damage(`data/checkpoints/${newest}`, { kind: 'flip-bit', offset: 100, bit: 3 });
+  for (const name of ['1-20231114_221320_9.data', '1-20231114_221320_9.idx.part']) {
+    const file = await left.files.open(`data/checkpoints/${name}`, 'create');
+    await file.write(new Uint8Array(5000).fill(1), 0);
+    await file.close();
+  }
+  return left;
+}
+
+/** Calls that a start made and never ended: files left open, and the lock. */
+function leftOpen(calls: readonly IoCall[], failed: IoCall): number {
+  const count = (...ops: readonly string[]): number => calls.filter(({ op }) => ops.includes(op)).length;
+  const isOpening = ['open', 'create', 'lock'].includes(failed.op);
+  return count('open', 'create', 'lock') - count('close', 'unlock') - Number(isOpening);
+}
+
+test('node B9, F5, G2, G5: an error at any call of a start: it starts, or says why not', async (t) => {
+  const probe = (await roughDisk()).killed();
+  const calls: { call: IoCall; passes: number }[] = [];
+  const first = probe.files.callCount;
+  await probe.open();
+  await probe.node.whenLoaded();
+  strictEqual(probe.node.recovery.warnings.length, 5, probe.node.recovery.warnings.join('; '));
+  const passed = new Map<string, number>();
+  for (const call of probe.files.calls.filter(({ at, op }) => at > first && op !== 'close')) {
+    const key = `${call.op} ${call.path}`;
+    calls.push({ call, passes: passed.get(key) ?? 0 });
+    passed.set(key, (passed.get(key) ?? 0) + 1);
+  }
+  const outcomes: Record<string, number> = {};
+  for (const [at, { call, passes }] of calls.entries()) {
+    const subject = await roughDisk();
+    const { callCount } = subject.files;
+    const code = CODES[at % CODES.length]!;
+    const where = `${code} at ${call.op} ${call.path}`;
+    subject.files.inject({ kind: 'error', on: call.op, code, path: call.path, after: passes });
+    const outcome = await codeOf(openInTime(subject));
+    outcomes[outcome ?? 'started'] = (outcomes[outcome ?? 'started'] ?? 0) + 1;
+    if (outcome !== null) {
+      await subject.settle();
+      const made = subject.files.calls.filter(({ at: number }) => number > callCount);
+      strictEqual(leftOpen(made, call), 0, `${where}: nothing is left open`);
+    }
+    subject.files.healFaults();
+    const next = subject.killed();
+    await next.check().catch((error: unknown) => {
+      throw new Error(`${where}, ${outcome}: ${String(error)}`, { cause: error });
+    });
+  }
+  t.diagnostic(`${calls.length} calls: ${JSON.stringify(outcomes)}`);
+  ok(outcomes['started']! > 3 && outcomes['TIDEMARK_IO']! > 3);
+});
+
+/** Some failures are waited out. */
+async function openInTime(subject: FaultNode): Promise<void> {
+  let isDone = false;
+  const opening = subject.open().finally(() => (isDone = true));
+  opening.catch(() => undefined);
+  for (let turns = 0; !isDone && turns < 5000; turns++) {
+    await turn();
+    if (turns > 30) subject.clock.advance(100);
+  }
+  ok(isDone, 'it comes to an end');
+  return opening;
+}

@@ -262,7 +262,7 @@ function logStatus(status: StatusFile, checkpoints: KnownCheckpoints): LogStatus
 /** Cleans the checkpoints up; on a full disk later, before the next one is taken. */
 async function cleanUp(
   store: CheckpointStore,
-  { opened, checkpoint }: Restored<{ readonly log: Log }>,
+  { engine, opened, checkpoint }: Restored<{ readonly log: Log }>,
 ): Promise<string[]> {
   try {
     const { removed, quarantined } = await store.cleanUp();
@@ -274,6 +274,7 @@ async function cleanUp(
     if (isTidemarkError(error) && error.remedy === 'retry') {
       return [`checkpoints could not be cleaned up yet: ${error.message}`];
     }
+    engine.stop();
     await opened.log.close();
     await checkpoint?.files.close();
     throw error;
