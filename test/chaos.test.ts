@@ -1,6 +1,6 @@
 /**
- * Chaos over one node (checklist F1–F5, F7–F9, B7, G2, L1, L2): see test/support/chaos.ts. Over a hundred seeds
- * here; `npm run soak` goes on.
+ * Chaos over one node (checklist F1–F5, F7–F9, B7, G2, L1, L2): see test/support/chaos.ts. Over a hundred
+ * seeds here; `npm run soak` goes on.
  */
 
 import { ok } from 'node:assert';
@@ -9,7 +9,7 @@ import { newTally, runChaos } from './support/chaos.ts';
 
 const SEEDS = 150;
 
-test('chaos B7, F1-F5, F7-F9, G2, L1, L2: whatever the disk does, what was acknowledged is there', async (t) => {
+test('chaos B7, F1-F5, F7-F9, G2, L1, L2: what was acknowledged is there, come what may', async (t) => {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
   t.diagnostic(`reproduce with SEED=${seed}`);
   const seeds = process.env['SEED'] === undefined ? SEEDS : Number(process.env['SEEDS'] ?? 1);

@@ -336,8 +336,8 @@ function wasRefused(error: TidemarkError): false {
 for (const content of ['log-only', 'checkpoints'] as const) {
   for (const ending of ['closed', 'idle', 'killed'] as const) {
     for (const grain of ['byte', 'sector'] as const) {
-      const words = content === 'checkpoints' ? 'with checkpoints that' : 'that';
-      test(`fuzz: one damaged ${grain} in a directory ${words} was ${ending}: never a wrong answer`, async (t) => {
+      const what = content === 'checkpoints' ? 'directory with checkpoints' : 'directory';
+      test(`fuzz: one damaged ${grain} in a ${what} that was ${ending}: never a wrong answer`, async (t) => {
         const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
         t.diagnostic(`reproduce with SEED=${seed}`);
         await fuzz(t, await makeSubject(content, ending, seed), grain, seed);

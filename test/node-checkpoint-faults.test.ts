@@ -10,11 +10,15 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { isTidemarkError } from '../src/base/errors.ts';
 import type { IoCall } from '../src/testing/lossy-faults.ts';
 import { checkNothingLost, codeOf, FaultNode, LARGE_BYTES } from './support/fault-node.ts';
+import { SLOTS } from './support/node-history.ts';
 
-/** Three checkpoints, of which two are kept, with commands between them. */
+/** Small enough that the log is the least of the work. */
+const BLOB_BYTES = 2000;
+
+/** Three full checkpoints, of which two are kept, with commands between them. */
 async function work(subject: FaultNode): Promise<void> {
   for (let count = 0; count < 3; count++) {
-    for (let step = 0; step < 3; step++) if (!(await subject.step(LARGE_BYTES))) return;
+    for (let step = 0; step < SLOTS; step++) if (!(await subject.step(BLOB_BYTES))) return;
     if (!(await subject.checkpoint())) return;
     await subject.settle();
   }
@@ -67,18 +71,21 @@ test('node G1, L1: an error at any call of a checkpoint is told, and costs nothi
       ok(isTidemarkError(error) && error.message === failure, where);
     } else ok(isRemoval(call, calls), `${where}: only what is removed later is no reason to refuse`);
     ok(await subject.step(), 'commands go on');
-    ok(await subject.checkpoint(), `${where}: and so do checkpoints: ${subject.checkpointFailures.at(-1)}`);
+    ok(
+      await subject.checkpoint(),
+      `${where}: and so do checkpoints: ${String(subject.checkpointFailures.at(-1))}`,
+    );
     strictEqual(node.stats().checkpoints.failure, null, `${where}: it is over`);
     await checkNothingLost(subject);
   }
   t.diagnostic(`${calls.length} calls, ${refused} refused checkpoints`);
-  ok(refused > 50);
+  ok(refused > 50 && refused < calls.length, 'what removes old ones is among them');
 });
 
 /** Of the checkpoint of entry 1; the clock stands still. */
 const FIRST_STEM = 'data/checkpoints/1-20231114_221320_1';
 
-test('node G1, F1: at close an error of the last checkpoint is told by the figures, and costs nothing', async () => {
+test('node G1, F1: an error of the last checkpoint, at close, is told by the figures', async () => {
   for (const { on, path } of [
     { on: 'list', path: 'data/checkpoints' },
     { on: 'create', path: `${FIRST_STEM}.data` },
@@ -101,9 +108,9 @@ test('node G1, F1: at close an error of the last checkpoint is told by the figur
   }
 });
 
-// ----------------------------------------------------------------------------------------------------- starting
+// ---------------------------------------------------------------------------------------------- starting
 
-/** What a start may have to do: use an older checkpoint, replay, set aside what is damaged, remove a leftover. */
+/** What a start may have to do: use an older checkpoint, replay, set damage aside, remove a leftover. */
 async function roughDisk(): Promise<FaultNode> {
   const subject = await FaultNode.start();
   for (let count = 0; count < 2; count++) {

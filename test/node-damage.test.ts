@@ -29,7 +29,9 @@ function openOn(fs: FileSystem, clock = new ManualClock(), checkpointOnClose = t
   });
 }
 
-/** A data directory with three values in it, closed: in its log, and in a checkpoint unless told otherwise. */
+/**
+ * A data directory with three values in it, closed: in its log, and in a checkpoint unless told otherwise.
+ */
 async function closedDirectory(last: 'checkpoint' | 'log-only' = 'checkpoint'): Promise<DiskBytes> {
   const fs = new MemoryFileSystem();
   const node = await openOn(fs, new ManualClock(), last === 'checkpoint');

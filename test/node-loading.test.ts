@@ -67,7 +67,10 @@ async function checkContent(node: OpenNode, content: ReadonlyMap<string, string>
   const keys = [...content.keys(), 'missing', keyOf(KEYS + 1000)];
   const values = (await node.query('MGET', ...keys)) as (Uint8Array | null)[];
   const found = values.map((value) => (value === null ? null : Buffer.from(value).toString('latin1')));
-  deepStrictEqual(found, [...keys.map((key) => content.get(key) ?? null)]);
+  deepStrictEqual(
+    found,
+    keys.map((key) => content.get(key) ?? null),
+  );
   strictEqual(await node.query('DBSIZE'), content.size);
 }
 

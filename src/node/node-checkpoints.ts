@@ -87,7 +87,9 @@ export class NodeCheckpoints {
     this.#loaded.catch(() => undefined); // Who waits for it is told.
   }
 
-  /** Resolves when the whole state is in memory; rejects when a part of it cannot be read, or never will be. */
+  /**
+   * Resolves when the whole state is in memory; rejects when a part of it cannot be read, or never will be.
+   */
   whenLoaded(): Promise<void> {
     return this.#loaded;
   }

@@ -1,11 +1,11 @@
 /**
- * Chaos: one disk, many lives. A node runs over a disk with faults by chance and on purpose, takes checkpoints
- * at any moment, ends in one of several ways, and starts again over what is left; between two lives the disk
- * may be well for a while.
+ * Chaos: one disk, many lives. A node runs over a disk with faults by chance and on purpose, takes
+ * checkpoints at any moment, ends in one of several ways, and starts again over what is left; between two
+ * lives the disk may be well for a while.
  *
  * Invariants: what was acknowledged is there, as a prefix of what was sent; errors have the codes that their
- * causes have, and a checkpoint counts as damaged only where reads fail; a node on a disk that is well starts,
- * and takes commands and checkpoints.
+ * causes have, and a checkpoint counts as damaged only where reads fail; a node on a disk that is well
+ * starts, and takes commands and checkpoints.
  *
  * Faults are those that must not cost anything. A write that the device reports and loses, or rot at rest,
  * can cost the last batch by the nature of one disk, and is shown elsewhere to be noticed

@@ -31,7 +31,7 @@ export const SMALL_CHECKPOINTS: CheckpointOptions = {
 };
 
 /** Number of the blobs that are kept: of the last commands. */
-const SLOTS = 8;
+export const SLOTS = 8;
 
 export const history = machine({
   name: 'history',
@@ -127,6 +127,16 @@ export async function submitBatch(node: HistoryNode, random: SeededRandom, known
   if (failures.length > 0) throw failures[0];
 }
 
+/** As many commands at once as replace every blob: the next checkpoint is a full one. */
+export async function rewriteAll(node: HistoryNode, known: Known): Promise<void> {
+  const answers = Array.from({ length: SLOTS }, async () => {
+    const k = ++known.sent;
+    strictEqual(await node.submit('step', { k, blob: new Uint8Array(3000).fill(k) }), k);
+    known.acknowledged = k;
+  });
+  await Promise.all(answers);
+}
+
 /** Exactly a prefix is there that holds all that was acknowledged, and all of it. Returns its length. */
 export async function checkPrefix(node: HistoryNode, known: Known): Promise<number> {
   const [last, faults] = await Promise.all([node.query('last'), node.query('faults')]);
@@ -151,7 +161,9 @@ export async function checkRecovered(files: LossyFileSystem, known: Known, seed:
   await again.close();
 }
 
-/** The state has the root of the checkpoint that close took, and nothing was left to replay (checklist G4). */
+/**
+ * The state has the root of the checkpoint that close took, and nothing was left to replay (checklist G4).
+ */
 async function checkRoot(node: HistoryNode): Promise<void> {
   const { checkpoint, entriesReplayed } = node.recovery;
   strictEqual(entriesReplayed, 0);
