@@ -3,9 +3,9 @@
  * program that lacks one that is needed stops and says which.
  */
 
-import { deepStrictEqual, ok, strictEqual, throws } from 'node:assert';
+import { deepStrictEqual, ok, rejects, strictEqual, throws } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -323,6 +323,29 @@ test('machine versions: inspect and verify show an activation', async (t: TestCo
   strictEqual(entries.length, 3);
   deepStrictEqual((entries[1] as { activation: unknown }).activation, { name: 'bank', from: 1, to: 2 });
   ok(run('verify', dir).includes('2 commands in 3 entries'));
+});
+
+test('machine versions: damage met while one is activated ends the opening, and not the next', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'tidemark-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const node = await open({ machine: v1, dir, log });
+  for (let at = 0; at < 3_000; at++) void node.submit('deposit', { to: `account ${at}`, amount: 1 });
+  await node.submit('deposit', { to: 'alice', amount: 10 });
+  await node.close();
+  const folder = join(dir, 'checkpoints');
+  const [name] = (await readdir(folder)).filter((file) => file.endsWith('.data'));
+  const bytes = await readFile(join(folder, name!));
+  bytes[bytes.length >> 1]! ^= 1;
+  await writeFile(join(folder, name!), bytes);
+
+  // Nothing is verified ahead: the leaf is met when all is loaded for the checkpoint before the activation.
+  const unverified = { verifyBytesMax: 0, checkpointOnClose: false };
+  await rejects(open({ machine: v2, dir, log, checkpoint: unverified }), (error) =>
+    isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED'),
+  );
+  await using again = await open({ machine: v2, dir, log, checkpoint: unverified });
+  strictEqual(again.recovery.checkpoint, null);
+  deepStrictEqual([await again.query('balance', 'alice'), again.stats().keys], [10, 3_002]);
 });
 
 /** Never called: it is enough that the compiler refuses what is marked, and takes the rest. */

@@ -28,7 +28,7 @@ export function isEmpty(increment: Increment): boolean {
   return recordsOf(increment) === 0;
 }
 
-/** A log that is needed for want of a full checkpoint takes at most so many times what that would. */
+/** The log takes at most so many times what a full checkpoint does: then one is taken, to move it on. */
 const LOG_SHARE_MAX = 8;
 
 /** Rough bytes of a record besides its node: header, places and padding. */

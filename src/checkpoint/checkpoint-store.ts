@@ -215,8 +215,8 @@ export class CheckpointStore {
   /**
    * Takes a checkpoint of a state that has its places from `base`. After recovery; one at a time. Cleans up
    * first if there was no room to do so.
-   * @param logBytes What the log takes: when it is long and needed for want of a fallback, the new one is
-   * full.
+   * @param logBytes What the log takes. When it is long, the new one is full: with it a fallback moves on,
+   * and the log can be compacted up to there.
    */
   async take(source: TreeSource, facts: CheckpointFacts, logBytes = 0): Promise<WrittenCheckpoint> {
     if (!this.#isClean) await this.cleanUp();
@@ -228,7 +228,7 @@ export class CheckpointStore {
       base: this.#base,
       distrusted: this.#installed?.distrusted ?? NO_FILES,
       fileNumber,
-      logBytes: this.hasFallback ? 0 : logBytes,
+      logBytes,
     };
     const written = await writeCheckpoint(context, input);
     this.#base = written.info;

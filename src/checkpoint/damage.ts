@@ -42,7 +42,9 @@ export interface LogRange {
 
 /** No checkpoint can be used, and the log does not reach back to entry 1: the node cannot start. */
 export function noCheckpointLeft(damages: readonly CheckpointDamage[], log: LogRange): TidemarkError {
-  const list = damages.map(({ file, offset, reason }) => `${file} at offset ${offset}: ${reason}`).join('; ');
+  // Checkpoints share files: one damage may be that of several.
+  const lines = new Set(damages.map(({ file, offset, reason }) => `${file} at offset ${offset}: ${reason}`));
+  const list = [...lines].join('; ');
   const [first] = damages;
   return new TidemarkError(
     'TIDEMARK_CHECKPOINT_DAMAGED',

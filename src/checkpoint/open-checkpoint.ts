@@ -1,10 +1,11 @@
 /**
  * Opens a checkpoint: all its files, verified before anything is served.
  *
- * Headers, ids, sizes and the chunks with inner nodes are verified first; then, while a tree is installed from
- * them, all other chunks up to `verifyBytesMax` bytes; the rest while the node serves (`verifyRest`). When a chunk fails, the whole tree
- * is walked, every node held against its hash: either the walk finds the damaged record, and the checkpoint
- * is damaged; or the damaged bytes are in nothing that this tree reaches, and it is used with a warning.
+ * Headers, ids, sizes and the chunks with inner nodes are verified first; then, while a tree is installed
+ * from them, all other chunks up to `verifyBytesMax` bytes; the rest while the node serves (`verifyRest`).
+ * When a chunk fails, the whole tree is walked, every node held against its hash: either the walk finds the
+ * damaged record, and the checkpoint is damaged; or the damaged bytes are in nothing that this tree reaches,
+ * and it is used with a warning.
  */
 
 import { isTidemarkError } from '../base/errors.ts';

@@ -66,7 +66,6 @@ export async function inspectStatus(dir: string, json: boolean): Promise<number>
   return EXIT_CODES.done;
 }
 
-/** What is in an entry. */
 /** Newest first, then index files that are not whole. */
 export async function inspectCheckpoint(dir: string, json: boolean): Promise<number> {
   const { status } = await readStatus(fs, dir);
@@ -120,6 +119,7 @@ function describeCheckpoint(checkpoint: ListedCheckpoint): string {
   return `${file}\n${table(rows).replace(/^/gm, '  ')}`;
 }
 
+/** What is in an entry. */
 interface Content {
   readonly count: number;
   /** Empty unless they were asked for. */

@@ -1,10 +1,11 @@
 /** `tidemark verify`: reads everything in a data directory and checks it. Changes nothing, takes no lock. */
 
+import { type Index, laterOf, toIndex } from '../base/positions.ts';
 import { systemClock } from '../base/time.ts';
 import { verifyCheckpoints } from '../checkpoint/verify-checkpoints.ts';
 import { decodeActivation } from '../engine/activation.ts';
 import { forEachCommand } from '../engine/entry.ts';
-import { type LogFinding, readLog } from '../log/read-log.ts';
+import { isReplayable, type LogFinding, readLog } from '../log/read-log.ts';
 import { readStatus } from '../log/status.ts';
 import type { Status } from '../log/status-content.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
@@ -38,10 +39,9 @@ export async function verify(dir: string, json: boolean): Promise<number> {
     },
     finding: (finding) => findings.push(finding),
   });
-  const isLogWhole = !findings.some((finding) => finding.kind === 'damage');
   const checked = await checkCheckpoints(dir, status, findings);
   const ok = !findings.some((finding) => finding.kind === 'damage');
-  const recoverable = isLogWhole && checked.isStateThere;
+  const recoverable = ok || (await isRecoverable(dir, status, checked.newest));
   const report: Report = {
     ok,
     recoverable,
@@ -72,12 +72,18 @@ interface Report {
   readonly tookMs: number;
 }
 
+/** Whether the checkpoint that a start would use, and the log that it would read, are whole. */
+async function isRecoverable(dir: string, status: Status, newest: Index | null): Promise<boolean> {
+  if (newest === null && status.firstIndex > 1) return false;
+  return isReplayable(fs, dir, status, newest ?? toIndex(0));
+}
+
 interface CheckedCheckpoints {
   /** Those that are whole. */
   readonly checkpoints: number;
   readonly bytes: number;
-  /** Whether one of them goes together with the log, or the log needs none. */
-  readonly isStateThere: boolean;
+  /** Index of the newest whole one that the log reaches back to; null when there is none. */
+  readonly newest: Index | null;
 }
 
 /** Adds what is damaged to `findings`. */
@@ -86,7 +92,8 @@ async function checkCheckpoints(
   { clusterId, firstIndex }: Status,
   findings: LogFinding[],
 ): Promise<CheckedCheckpoints> {
-  let [checkpoints, bytes, isStateThere] = [0, 0, firstIndex === 1];
+  let [checkpoints, bytes] = [0, 0];
+  let newest: Index | null = null;
   for await (const verdict of verifyCheckpoints({ fs, clock: systemClock }, dir, clusterId)) {
     if (verdict.kind === 'damaged') {
       const { file, offset, reason: message } = verdict.damage;
@@ -95,13 +102,14 @@ async function checkCheckpoints(
     }
     checkpoints++;
     bytes += verdict.walked.bytes;
-    isStateThere ||= verdict.found.info.index >= firstIndex - 1;
+    const { index } = verdict.found.info;
+    if (index >= firstIndex - 1) newest = laterOf(index, newest ?? index);
     for (const { file, offset, reason } of verdict.warnings) {
       const message = `${reason}, in nothing that ${verdict.found.path} needs`;
       findings.push({ kind: 'warning', file, offset, message });
     }
   }
-  return { checkpoints, bytes, isStateThere };
+  return { checkpoints, bytes, newest };
 }
 
 function printReport(report: Report): void {

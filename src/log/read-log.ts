@@ -5,9 +5,9 @@
  */
 
 import { isTidemarkError } from '../base/errors.ts';
-import { type Index, toIndex } from '../base/positions.ts';
+import { type Index, laterOf, toIndex } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
-import { follows } from './read-records.ts';
+import { follows, replayEntries } from './read-records.ts';
 import { promisedIndex } from './recover.ts';
 import type { SegmentHeader } from './segment.ts';
 import type { Segment } from './segment-file.ts';
@@ -111,6 +111,25 @@ export async function readLogRange(fs: FileSystem, dataDir: string, status: Stat
   const survey = await surveyLog(fs, `${dataDir}/log`, status, status);
   const tail = await examineMovingTail(fs, survey.tail);
   return { firstIndex: status.firstIndex, lastIndex: lastIndexOf(tail) };
+}
+
+/** Whether recovery from a checkpoint of entry `after` would find everything that it reads. */
+export async function isReplayable(
+  fs: FileSystem,
+  dataDir: string,
+  status: Status,
+  after: Index,
+): Promise<boolean> {
+  try {
+    const survey = await surveyLog(fs, `${dataDir}/log`, status, status);
+    const tail = await examineMovingTail(fs, survey.tail);
+    if (lastIndexOf(tail) < laterOf(promisedIndex(status), after)) return false;
+    await replayEntries(fs, survey, tail, after, () => undefined);
+    return true;
+  } catch (error) {
+    if (isTidemarkError(error, 'TIDEMARK_LOG_DAMAGED') || isTidemarkError(error, 'TIDEMARK_IO')) return false;
+    throw error;
+  }
 }
 
 /** Passes an error on as a finding; returns the offset it names. */
