@@ -118,7 +118,7 @@ function addVerify(program: Command, done: (code: number) => void): void {
     .option('--json', 'print one JSON document', false)
     .addHelpText(
       'after',
-      '\nExit code 0 when all is whole; 3 when checkpoints are damaged and a start still brings back ' +
+      '\nExit code 0 when all is whole; 3 when something is damaged and a start still brings back ' +
         'everything acknowledged; 4 when it does not.',
     )
     .action(async (dir: string, options: { json: boolean }) => {
