@@ -36,6 +36,7 @@ export interface SetLoadResult extends LoadResult {
 
 const OK_BYTES = '+OK\r\n'.length;
 const KEY_DIGITS = 12;
+const VALUE_SEED = 5;
 
 export async function runSetLoad(load: SetLoad): Promise<SetLoadResult> {
   const random = new SeededRandom(load.port);
@@ -115,7 +116,9 @@ function runClient({ load, drawKey, takeTurn, latencies }: Pool): Promise<void> 
 function makeRequest(valueBytes: number): { request: Buffer; keyOffset: number } {
   const key = `key:${'0'.repeat(KEY_DIGITS)}`;
   const head = `*3\r\n$3\r\nSET\r\n$${key.length}\r\n`;
-  const request = Buffer.from(`${head}${key}\r\n$${valueBytes}\r\n${'x'.repeat(valueBytes)}\r\n`, 'latin1');
+  // Bytes that cannot be compressed: Redis would, and then write less.
+  const value = new SeededRandom(VALUE_SEED).fill(Buffer.alloc(valueBytes)).toString('latin1');
+  const request = Buffer.from(`${head}${key}\r\n$${valueBytes}\r\n${value}\r\n`, 'latin1');
   return { request, keyOffset: head.length + 'key:'.length };
 }
 
