@@ -122,10 +122,10 @@ test('node G4: before everything is loaded, answers, roots and restarts are as i
   ok(node.recovery.checkpoint.bytesRead < 200_000, 'the leaves are not read before the node is ready');
   ok(node.stats().keysToLoad > KEYS * 0.9);
   const left: number[] = [];
-  for (let round = 0; round < 500; round++) {
+  for (let round = 0; round < 240; round++) {
     await randomCommand(node, content, random);
-    if (random.happens(0.2)) await held.allow(random.between(1, 3));
-    if (round % 125 !== 60) continue;
+    if (random.happens(0.15)) await held.allow(random.between(1, 2));
+    if (round % 60 !== 30) continue;
     await checkCopy(fs, node, content);
     left.push(node.stats().keysToLoad);
   }
