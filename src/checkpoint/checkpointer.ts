@@ -45,7 +45,7 @@ export class Checkpointer {
   #running: Promise<void> | null = null;
   #holds = 1;
   /** What requests are refused with; null while they are taken. */
-  #refusal: TidemarkError | null = null;
+  #refusal: Error | null = null;
 
   /** Held: `start` it once recovery has ended. */
   constructor(config: CheckpointerConfig) {
@@ -78,7 +78,7 @@ export class Checkpointer {
   }
 
   /** Refuses those that wait, and all that come. One that runs goes on to its end. */
-  refuse(error: TidemarkError): void {
+  refuse(error: Error): void {
     this.#refusal ??= error;
     for (const { reject } of this.#waiting.splice(0)) reject(this.#refusal);
   }

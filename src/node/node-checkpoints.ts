@@ -14,7 +14,7 @@ import { type CheckpointInfo, chainBytes } from '../checkpoint/checkpoint-info.t
 import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import { Checkpointer, type HeldState } from '../checkpoint/checkpointer.ts';
-import { damageOf } from '../checkpoint/damage.ts';
+import { damageOf, isUnreadable } from '../checkpoint/damage.ts';
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
@@ -65,7 +65,7 @@ export class NodeCheckpoints {
   readonly #startedAt: number;
   #lastFailure: string | null = null;
   /** What stopped the node; null while it runs, or was closed. */
-  #stopped: TidemarkError | null = null;
+  #stopped: Error | null = null;
   #settingAside: Promise<void> | null = null;
 
   constructor(config: NodeCheckpointsConfig) {
@@ -142,18 +142,25 @@ export class NodeCheckpoints {
   }
 
   /**
-   * The node stopped by itself because of `cause`: nothing more is loaded or taken. If the checkpoint is
-   * damaged, the next start shall use an older one; resolves when that is arranged.
+   * The node stopped by itself because of `cause`: nothing more is loaded or taken. If the checkpoint cannot
+   * be read, the next start shall use an older one; resolves when that is arranged.
    * @param later What everybody is told who waits, or comes later.
    */
-  stop(cause: Error, later: TidemarkError): Promise<void> {
+  stop(cause: Error, later: Error): Promise<void> {
     this.#stopped = later;
     this.#loader?.stop();
     this.#config.checkpoint?.stop();
     this.#checkpointer.refuse(later);
-    const isDamaged = isTidemarkError(cause, 'TIDEMARK_CHECKPOINT_DAMAGED');
-    if (isDamaged && this.#hasFallback(cause)) this.#settingAside ??= this.#quarantine(cause);
+    if (this.#isOfCheckpoint(cause) && this.#hasFallback(cause)) {
+      this.#settingAside ??= this.#quarantine(cause);
+    }
     return this.#settingAside ?? Promise.resolve();
+  }
+
+  /** What the disk does not give is as good as damaged (checklist F5); its other files may be well. */
+  #isOfCheckpoint(cause: Error): cause is TidemarkError {
+    const isRead = cause === this.#config.engine.readFailure && isUnreadable(cause);
+    return isRead || isTidemarkError(cause, 'TIDEMARK_CHECKPOINT_DAMAGED');
   }
 
   /**
@@ -202,6 +209,9 @@ export class NodeCheckpoints {
       }
     } catch (error) {
       onFatal(error);
+      // While a start activates a version, there is no node yet that would stop this.
+      const cause = error instanceof Error ? error : new Error(String(error));
+      if (this.#stopped === null) void this.stop(cause, cause);
       throw error;
     }
     if (engine.keysToLoad > 0) throw this.#stopped ?? closedTooEarly();

@@ -1,6 +1,6 @@
 /** A node: one engine, its log, its status and the ordering that feeds it, put together. */
 
-import { isTidemarkError, TidemarkError } from '../base/errors.ts';
+import { TidemarkError } from '../base/errors.ts';
 import type { Index } from '../base/positions.ts';
 import type { Engine, StateRoot } from '../engine/engine.ts';
 import type { Call, CallableMachine } from '../engine/machine.ts';
@@ -133,14 +133,12 @@ export class Node<Commands, Queries> {
   ): Promise<Named<Queries, Name>['result']> {
     return new Promise((resolve, reject) => {
       const machine = this.#machine;
-      const stop = (error: Error): void => queueMicrotask(() => this.fail(error));
       this.#parts.ordering.enqueueRead({
         read(state) {
           try {
             resolve(machine.detach(machine.query(state, name, args)));
           } catch (error) {
             reject(error);
-            if (isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED')) stop(error);
           }
         },
         fail: reject,

@@ -48,7 +48,7 @@ export interface LocalConfig {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly options: Required<LocalOptions>;
-  /** The node must stop: the machine, or Tidemark, is wrong. Called at most once. */
+  /** The node must stop: the machine, or Tidemark, is wrong, or a part of the state cannot be read. */
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -108,8 +108,12 @@ export class LocalOrdering implements Ordering {
   enqueueRead(sink: ReadSink): void {
     if (this.#stopped !== null) throw this.#stopped;
     const isIdle = this.#inFlight.length === 0 && this.#full.length === 0 && this.#collecting.isEmpty;
-    if (isIdle && !this.#isApplying) sink.read(this.#config.engine.state);
-    else this.#collecting.addRead(sink);
+    if (!isIdle || this.#isApplying) {
+      this.#collecting.addRead(sink);
+      return;
+    }
+    sink.read(this.#config.engine.state);
+    this.#stopIfUnreadable();
   }
 
   get isDrained(): boolean {
@@ -241,10 +245,20 @@ export class LocalOrdering implements Ordering {
       this.#finish(batch);
     }
     this.#isApplying = false;
+    this.#stopIfUnreadable();
     // An answer may have brought new commands while this entry still counted as in flight.
     if (this.#collecting.commandCount > 0) this.#scheduleTurn();
     else this.#runLoneReads();
     this.#tellIdle();
+  }
+
+  /**
+   * A part of the state that a read could not read stops the node, whatever became of the error: no command
+   * gets past it. Not before whoever asked has the answer.
+   */
+  #stopIfUnreadable(): void {
+    const { engine, onFatal } = this.#config;
+    if (engine.readFailure !== null) queueMicrotask(() => onFatal(engine.readFailure));
   }
 
   #tellIdle(): void {
