@@ -14,6 +14,7 @@ import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { CHECKPOINTS, CLUSTER_ID, DATA_DIR, StateDisk, someContent } from './support/checkpoint-disk.ts';
 import { assertUnchanged, type DiskBytes, damage, diskFrom, put, readDisk } from './support/disk-bytes.ts';
+import { InterposedFileSystem, refuse } from './support/interposed-file-system.ts';
 
 /** What a directory held when each of its checkpoints was taken; by index. */
 interface Taken {
@@ -110,6 +111,32 @@ test('checkpoint G3: all damaged: each is named, and the error says what would h
   }
   ok(error.message.includes('a backup of any index from 1 to 9'), error.message);
   ok(error.message.includes('the entries 1 to 1 of the log'), error.message);
+});
+
+test('checkpoint G2, F4: what there is no room to move aside stays where it is until there is', async () => {
+  for (const isRoomLater of [false, true]) {
+    const taken = await takeThree(60);
+    const fs = await diskFrom(taken.disk);
+    await damage(fs, taken.idx.get(3)!, (bytes) => void (bytes[100]! ^= 1));
+    const damaged = [taken.data.get(3)!, taken.idx.get(3)!];
+    const full = new InterposedFileSystem(fs);
+    let isFull = true;
+    full.onCall = (call) => {
+      if (isFull && call.op === 'create' && call.path.includes('quarantine')) refuse(call, 'ENOSPC');
+    };
+    const disk = await StateDisk.open({ fs: full, options: { checkpointsKept: 1 } });
+    for (const path of damaged) ok((await fs.stat(path)) !== null, `${path} stays`);
+    for (let round = 0; round < 4; round++) {
+      if (round === 2) isFull = !isRoomLater;
+      disk.state.write(someContent(60, 10 + round));
+      await disk.take();
+    }
+    strictEqual(disk.store.checkpoints.length, 1);
+    for (const path of damaged) {
+      const where = isRoomLater ? path.replace('checkpoints', 'quarantine') : path;
+      ok((await fs.stat(where)) !== null, `${where} is there, with room later: ${isRoomLater}`);
+    }
+  }
 });
 
 test('checkpoint G2: what is damaged goes to quarantine, and the next start finds the same', async () => {

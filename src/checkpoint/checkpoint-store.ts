@@ -182,7 +182,8 @@ export class CheckpointStore {
 
   /**
    * After recovery: removes what a crash left unfinished, moves what is damaged to quarantine, and makes the
-   * names found durable. Makes the directory if there is none.
+   * names found durable. Makes the directory if there is none. What there is no room to move stays, and no
+   * data file is removed until it is moved.
    */
   async cleanUp(): Promise<CleanUpReport> {
     const { fs, dataDir } = this.#config;
@@ -193,22 +194,17 @@ export class CheckpointStore {
     await fs.syncDirectory(this.#dir);
     for (const path of this.#parts) removed.push(await this.#remove(path));
     this.#parts = [];
-    const isAnyDamaged = this.damages.length > 0;
-    for (const path of this.#unneeded()) {
-      // Without a damaged index file that may have named it, it was never finished.
-      if (isAnyDamaged) await this.#moveAside(path, 'no checkpoint that is whole needs it', quarantined);
-      else removed.push(await this.#remove(path));
+    if (this.damages.length === 0) {
+      // No index file that is damaged may have named it: it was never finished.
+      for (const path of this.#unneeded()) removed.push(await this.#remove(path));
     }
-    for (const { file, reason } of this.#unreadable) await this.#moveAside(file, reason, quarantined);
-    for (const { found, damage } of this.#refused) {
-      await this.#moveAside(
-        found.path,
-        `${damage.file} at offset ${damage.offset}: ${damage.reason}`,
-        quarantined,
-      );
+    let isClean = true;
+    for (const [path, reason] of this.#damagedFiles()) {
+      isClean = await this.#moveAside(path, reason, quarantined);
+      if (!isClean) break;
     }
     if (removed.length > 0) await fs.syncDirectory(this.#dir);
-    this.#isClean = true;
+    this.#isClean = isClean;
     return { removed, quarantined };
   }
 
@@ -266,6 +262,7 @@ export class CheckpointStore {
       this.#usable = this.#usable.filter((other) => other !== found);
     }
     await fs.syncDirectory(this.#dir);
+    if (!this.#isClean) return;
     for (const path of this.#unneeded()) await this.#remove(path);
     await fs.syncDirectory(this.#dir);
   }
@@ -280,8 +277,8 @@ export class CheckpointStore {
     const found = this.#usable.find(({ info }) => info === this.#base);
     if (found === undefined) return quarantined;
     this.#usable = this.#usable.filter((other) => other !== found);
-    for (const path of this.#unneeded()) await this.#moveAside(path, reason, quarantined);
-    if (quarantined.length === 0) await this.#moveAside(found.path, reason, quarantined);
+    const own = this.#unneeded();
+    for (const path of own.length > 0 ? own : [found.path]) await this.#moveAside(path, reason, quarantined);
     return quarantined;
   }
 
@@ -323,6 +320,20 @@ export class CheckpointStore {
     return [...this.#dataFiles].filter(([path, id]) => !isNeeded(path, id)).map(([path]) => path);
   }
 
+  /**
+   * Paths of what goes to quarantine, and why. Data files first: without an index file that is damaged they
+   * would count as never finished.
+   */
+  #damagedFiles(): (readonly [path: string, reason: string])[] {
+    if (this.damages.length === 0) return [];
+    const unneeded = this.#unneeded().map((path) => [path, 'no checkpoint that is whole needs it'] as const);
+    const unreadable = this.#unreadable.map(({ file, reason }) => [file, reason] as const);
+    const refused = this.#refused.map(({ found, damage: { file, offset, reason } }) => {
+      return [found.path, `${file} at offset ${offset}: ${reason}`] as const;
+    });
+    return [...unneeded, ...unreadable, ...refused];
+  }
+
   #pathOf(id: string): string | null {
     for (const [path, found] of this.#dataFiles) if (found === id) return path;
     return null;
@@ -335,11 +346,12 @@ export class CheckpointStore {
     return path;
   }
 
-  async #moveAside(path: string, reason: string, quarantined: string[]): Promise<void> {
+  /** Returns whether it is gone from where it was: there may be no room to move it. */
+  async #moveAside(path: string, reason: string, quarantined: string[]): Promise<boolean> {
     const { fs, dataDir } = this.#config;
-    if ((await fs.stat(path)) === null) return;
+    if ((await fs.stat(path)) === null) return true;
     const quarantine = new Quarantine(fs, dataDir);
-    await ifThereIsRoom(async () => {
+    return ifThereIsRoom(async () => {
       quarantined.push(await quarantine.moveIn(path, reason));
       this.#dataFiles.delete(path);
     });
