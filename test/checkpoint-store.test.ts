@@ -124,14 +124,18 @@ test('checkpoint: a log that is long and needed makes the next one full', async 
   disk.state.write(someContent(300));
   const { cost } = await disk.take();
   disk.state.write({ a: '1' });
-  const short = await disk.store.take(disk.state.source, disk.state.facts, 7 * cost.bytes);
+  const short = await disk.store.take(disk.state.source, disk.state.facts, () => 7 * cost.bytes);
   strictEqual(short.info.kind, 'incremental');
   disk.state.write({ a: '2' });
-  const long = await disk.store.take(disk.state.source, disk.state.facts, 9 * cost.bytes);
+  const long = await disk.store.take(disk.state.source, disk.state.facts, () => 9 * cost.bytes);
   strictEqual(long.info.kind, 'full');
   disk.state.write({ a: '3' });
-  const behind = await disk.store.take(disk.state.source, disk.state.facts, 9 * cost.bytes);
-  strictEqual(behind.info.kind, 'full', 'and it goes on until the log is compacted');
+  const bytesAfter = (index: number): number => (index < long.info.index ? 9 : 7) * cost.bytes;
+  const behind = await disk.store.take(disk.state.source, disk.state.facts, bytesAfter);
+  strictEqual(behind.info.kind, 'incremental', 'now there is a fallback');
+  disk.state.write({ a: '4' });
+  const grown = await disk.store.take(disk.state.source, disk.state.facts, () => 9 * cost.bytes);
+  strictEqual(grown.info.kind, 'full', 'the fallback is old, and the log since this chain began is long');
 });
 
 /** About what a full checkpoint takes. */

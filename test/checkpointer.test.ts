@@ -34,7 +34,7 @@ async function make(checkpointsKept = 3): Promise<Made> {
         return {
           source: disk.state.source,
           facts: disk.state.facts,
-          logBytes: 0,
+          logBytesAfter: () => 0,
           release: () => void made.held--,
         };
       },

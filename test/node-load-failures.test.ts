@@ -70,7 +70,7 @@ test('node G5: a start that activates a version is told when the checkpoint cann
   await next.close();
 });
 
-test('node F5: a checkpoint that the disk does not give while it is loaded is set aside as a damaged one', async () => {
+test('node F5: a checkpoint that the disk does not give while it loads is set aside', async () => {
   const fs = await twoCheckpoints();
   const newest = await newestOf(fs);
   const failing = new InterposedFileSystem(fs);
@@ -90,7 +90,7 @@ test('node F5: a checkpoint that the disk does not give while it is loaded is se
   await next.close();
 });
 
-test('node F5, G5: a read that cannot be answered stops the node, whatever becomes of its error', async () => {
+test('node F5, G5: a read that cannot be answered stops the node at once', async () => {
   for (const code of ['EIO', 'damage'] as const) {
     const fs = await twoCheckpoints();
     const newest = await newestOf(fs);

@@ -6,9 +6,9 @@
  * what is left is still whole, and nodes in those given up are written again. Giving up an older one alone
  * would leave nodes in newer ones that refer to it.
  *
- * A full checkpoint is taken when the log, which must be kept until there are two chains, has become long;
- * and when the chain with twice the new part would exceed 1.5 times a full one. Then
- * the chain never exceeds 1.5 times, and while a full one is written beside it 2.5 times.
+ * A full checkpoint is taken when the log, which is kept back to the beginning of the chain before, has
+ * become long; and when the chain with twice the new part would exceed 1.5 times a full one. Then the chain
+ * never exceeds 1.5 times, and while a full one is written beside it 2.5 times.
  */
 
 import { type CheckpointInfo, chainBytes, type DataFileInfo, FILES_MAX } from './checkpoint-info.ts';
@@ -28,7 +28,7 @@ export function isEmpty(increment: Increment): boolean {
   return recordsOf(increment) === 0;
 }
 
-/** The log takes at most so many times what a full checkpoint does: then one is taken, to move it on. */
+/** When the log of one chain takes so many times what a full checkpoint does, the next chain begins. */
 const LOG_SHARE_MAX = 8;
 
 /** Rough bytes of a record besides its node: header, places and padding. */

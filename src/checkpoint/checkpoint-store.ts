@@ -211,10 +211,14 @@ export class CheckpointStore {
   /**
    * Takes a checkpoint of a state that has its places from `base`. After recovery; one at a time. Cleans up
    * first if there was no room to do so.
-   * @param logBytes What the log takes. When it is long, the new one is full: with it a fallback moves on,
-   * and the log can be compacted up to there.
+   * @param logBytesAfter What the log takes after an index: when it is long, and needed until another chain
+   *   begins, the new one is full.
    */
-  async take(source: TreeSource, facts: CheckpointFacts, logBytes = 0): Promise<WrittenCheckpoint> {
+  async take(
+    source: TreeSource,
+    facts: CheckpointFacts,
+    logBytesAfter: (index: Index) => number = () => 0,
+  ): Promise<WrittenCheckpoint> {
     if (!this.#isClean) await this.cleanUp();
     const context = { ...this.#config, dir: this.#dir };
     const fileNumber = ++this.#numberUsed;
@@ -224,7 +228,7 @@ export class CheckpointStore {
       base: this.#base,
       distrusted: this.#installed?.distrusted ?? NO_FILES,
       fileNumber,
-      logBytes,
+      logBytes: this.#logBytesHeld(logBytesAfter),
     };
     const written = await writeCheckpoint(context, input);
     this.#base = written.info;
@@ -237,10 +241,9 @@ export class CheckpointStore {
 
   /**
    * Removes the oldest checkpoints beyond `checkpointsKept`, but the fallback and the full one that may
-   * become the next, with the files that only they need. None while
-   * the one that the state was installed from is not verified to its end: newer ones may build upon damage
-   * that nobody has met yet. After a failure that will not pass none is removed until the next start: what is
-   * durably gone is then unknown.
+   * become the next, with the files that only they need. None while the one that the state was installed from
+   * is not verified to its end: newer ones may build upon damage that nobody has met yet. After a failure
+   * that will not pass none is removed until the next start: what is durably gone is then unknown.
    */
   async removeOld(): Promise<void> {
     const { checkpointsKept } = this.#config.options;
@@ -299,6 +302,17 @@ export class CheckpointStore {
     if (first === undefined) return null;
     const isHead = ({ files }: CheckpointInfo): boolean => files.length === 1 && files[0]!.id === first.id;
     return this.#usable.find(({ info }) => isHead(info)) ?? null;
+  }
+
+  /**
+   * Bytes of log that only another chain makes dispensable: all, while there is no fallback; with one, what
+   * came since the newest chain began, for another one would make this beginning the fallback.
+   */
+  #logBytesHeld(logBytesAfter: (index: Index) => number): number {
+    if (this.#config.options.checkpointsKept === 1) return 0;
+    if (this.#fallback() === null) return logBytesAfter(toIndex(0));
+    const begun = this.#head() ?? this.#usable[0];
+    return begun === undefined ? 0 : logBytesAfter(begun.info.index);
   }
 
   /** A checkpoint turned out not to be usable; `cleanUp` moves it aside. */

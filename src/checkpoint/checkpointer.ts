@@ -16,8 +16,8 @@ import type { CheckpointFacts, TreeSource } from './write-checkpoint.ts';
 export interface HeldState {
   readonly source: TreeSource;
   readonly facts: CheckpointFacts;
-  /** Bytes of the log. */
-  readonly logBytes: number;
+  /** Bytes of log after an index that a compaction would give back. */
+  readonly logBytesAfter: (index: Index) => number;
   /** Lets go of it. Called once. */
   release(): void;
 }
@@ -115,7 +115,7 @@ export class Checkpointer {
     if (base !== null && base.timeline === timeline && base.index === index) return base;
     const held = await hold();
     try {
-      await store.take(held.source, held.facts, held.logBytes);
+      await store.take(held.source, held.facts, held.logBytesAfter);
     } finally {
       held.release();
     }

@@ -68,7 +68,7 @@ export interface WriteInput {
   readonly distrusted: ReadonlySet<number>;
   /** For the new file; never used before. */
   readonly fileNumber: number;
-  /** Bytes of the log, which is kept back to the fallback: a full checkpoint moves that on. */
+  /** Bytes of log that only a full checkpoint, in time, makes dispensable. */
   readonly logBytes: number;
 }
 

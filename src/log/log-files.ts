@@ -85,9 +85,10 @@ export class LogFiles {
     return this.#firstIndex;
   }
 
-  /** Bytes of all segments up to their ends. */
-  get bytes(): number {
-    return this.#sealed.reduce((sum, { end }) => sum + end, this.#end.offset);
+  /** Bytes of the sealed segments that hold nothing but entries after `index`. */
+  sealedBytesAfter(index: Index): number {
+    const later = this.#sealed.filter(({ header }) => header.firstIndex > index);
+    return later.reduce((sum, { end }) => sum + end, 0);
   }
 
   /** Where the next batch goes; everything before is durable. */

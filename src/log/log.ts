@@ -144,9 +144,9 @@ export class Log {
     return this.#files.firstIndex;
   }
 
-  /** Bytes of its segments, without what is allocated ahead. */
-  get bytes(): number {
-    return this.#files.bytes;
+  /** Bytes of segments after `index` that compactions will give back: all but the newest segment. */
+  sealedBytesAfter(index: Index): number {
+    return this.#files.sealedBytesAfter(index);
   }
 
   /** Index of the last entry appended, durable or not. */

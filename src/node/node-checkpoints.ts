@@ -219,7 +219,7 @@ export class NodeCheckpoints {
   }
 
   async #hold(): Promise<HeldState> {
-    const { engine, status, log } = this.#config;
+    const { engine, status, log, options } = this.#config;
     this.#lastFailure = null; // A new attempt; old ones that it cannot remove count as its failure.
     const stateBytes = engine.liveBytes;
     const { snapshot, index, time } = await engine.snapshot();
@@ -227,7 +227,7 @@ export class NodeCheckpoints {
     const place = { timeline, index, term, view, time };
     return {
       source: snapshot,
-      logBytes: log.bytes,
+      logBytesAfter: (after) => (options.compactLogAfterCheckpoint ? log.sealedBytesAfter(after) : 0),
       facts: { ...place, machine, members: membership, membersIndex: NO_CHANGE, stateBytes },
       release: () => snapshot.release(),
     };

@@ -109,7 +109,7 @@ export class CheckpointedState {
     while (snapshot.root === null) state.foldSlice(4, systemClock);
     return {
       source: snapshot,
-      logBytes: 0,
+      logBytesAfter: () => 0,
       facts: {
         timeline: toTimeline(1),
         index: toIndex(this.index),
