@@ -2,7 +2,7 @@
 
 import { assert } from '../base/assert.ts';
 import type { Chance } from '../base/chance.ts';
-import { isTidemarkError, TidemarkError } from '../base/errors.ts';
+import { isTidemarkError } from '../base/errors.ts';
 import { type Index, laterOf, previousIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
@@ -60,26 +60,12 @@ export interface Assembly {
 
 /** Carries what the disk reports to the node, which does not exist yet when the disk is first touched. */
 export class Wiring {
-  /** Rejects when something fails before there is a node to be told. */
-  readonly failed: Promise<never>;
   #node: Node<unknown, unknown> | null = null;
   #early: unknown = null;
-  #reject: (error: unknown) => void = () => undefined;
-
-  constructor() {
-    this.failed = new Promise<never>((_, reject) => {
-      this.#reject = reject;
-    });
-    this.failed.catch(() => undefined); // Who waits for it is told; the others hear of it when they connect.
-  }
 
   readonly fail = (error: unknown): void => {
-    if (this.#node !== null) {
-      this.#node.fail(error);
-    } else {
-      this.#early ??= error;
-      this.#reject(error);
-    }
+    if (this.#node === null) this.#early ??= error;
+    else this.#node.fail(error);
   };
 
   connect(node: Node<unknown, unknown>, parts: NodeParts): void {
@@ -140,7 +126,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     onProgress: (done, total) => onProgress({ phase: 'state', done, total }),
     onFatal: wiring.fail,
   });
-  await activate(activator, wiring, { engine, log, status, clock, commits, checkpoints });
+  await activate(activator, { engine, log, status, clock, commits, checkpoints });
   const recovery: NodeRecovery = {
     ...log.report,
     warnings,
@@ -169,7 +155,6 @@ function requireReplayable(assembly: Assembly, replayAfter: Index, { checkpoints
 /** Brings the directory to the program's version of the machine; lets go of everything when that fails. */
 async function activate(
   activator: Activator,
-  wiring: Wiring,
   parts: Pick<NodeParts, 'engine' | 'log' | 'status' | 'commits' | 'checkpoints'> & { readonly clock: Clock },
 ): Promise<void> {
   const { engine, log, commits, checkpoints } = parts;
@@ -177,23 +162,14 @@ async function activate(
     if (engine.appliedIndex > 0) await checkpoints.take();
   };
   try {
-    await Promise.race([activator.run({ ...parts, takeCheckpoint }), wiring.failed]);
+    await activator.run({ ...parts, takeCheckpoint });
   } catch (error) {
     commits.stop();
-    const cause = error instanceof Error ? error : new Error(String(error));
-    await checkpoints.stop(cause, notOpened(cause));
-    await checkpoints.close(cause);
+    await checkpoints.close(error instanceof Error ? error : new Error(String(error)));
     engine.stop();
     await log.close().catch(() => undefined); // The caller gets what came first.
     throw error;
   }
-}
-
-function notOpened(cause: Error): TidemarkError {
-  return new TidemarkError('TIDEMARK_NOT_OPEN', `the node was not opened: ${cause.message}`, {
-    remedy: 'repair',
-    cause,
-  });
 }
 
 function makeEngine(assembly: Assembly): Engine {
