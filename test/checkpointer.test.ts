@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert';
 import { test } from 'node:test';
-import { isTidemarkError } from '../src/base/errors.ts';
+import { isTidemarkError, TidemarkError } from '../src/base/errors.ts';
 import { Checkpointer } from '../src/checkpoint/checkpointer.ts';
 import { LossyFileSystem } from '../src/testing/lossy-file-system.ts';
 import { StateDisk, someContent } from './support/checkpoint-disk.ts';
@@ -14,6 +14,8 @@ interface Made {
   /** Index of each commit, and up to where the log may be compacted then. */
   readonly committed: [number, number | null][];
   readonly problems: unknown[];
+  /** What compacting the log fails with, or null. */
+  compactionFailure: Error | null;
   held: number;
 }
 
@@ -25,6 +27,7 @@ async function make(checkpointsKept = 3): Promise<Made> {
     fs,
     committed: [],
     problems: [],
+    compactionFailure: null,
     held: 0,
     checkpointer: new Checkpointer({
       store: disk.store,
@@ -38,7 +41,10 @@ async function make(checkpointsKept = 3): Promise<Made> {
           release: () => void made.held--,
         };
       },
-      onCommitted: async ({ index }, oldest) => void made.committed.push([index, oldest]),
+      onCommitted: async ({ index }, oldest) => {
+        if (made.compactionFailure !== null) throw made.compactionFailure;
+        made.committed.push([index, oldest]);
+      },
       onProblem: (problem) => made.problems.push(problem),
     }),
   };
@@ -158,4 +164,16 @@ test('checkpointer: close refuses those that wait, and lets the one that runs en
   await closing;
   ok((await running).index >= 1);
   await rejects(checkpointer.request(), (error) => isTidemarkError(error, 'TIDEMARK_NOT_OPEN'));
+});
+
+test('checkpointer: a log that cannot be compacted is told, and refuses nothing', async () => {
+  const made = await make();
+  made.checkpointer.start();
+  const init = { remedy: 'retry' } as const;
+  made.compactionFailure = new TidemarkError('TIDEMARK_RESOURCES', 'failed on purpose', init);
+  strictEqual((await made.checkpointer.request()).index, 1);
+  deepStrictEqual(made.problems, [made.compactionFailure]);
+  made.compactionFailure = new Error('a bug');
+  made.disk.state.write({ a: 'more' });
+  await rejects(made.checkpointer.request(), { message: 'a bug' });
 });

@@ -120,7 +120,9 @@ export class CheckpointFiles implements StoredFiles {
     const lane = async (): Promise<void> => {
       for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) await job();
     };
-    await Promise.all(Array.from({ length: options.loadConcurrency }, lane));
+    // All have ended before one that failed is looked at: then nothing reads, and the files may be closed.
+    const lanes = await Promise.allSettled(Array.from({ length: options.loadConcurrency }, lane));
+    for (const result of lanes) if (result.status === 'rejected') throw result.reason;
   }
 
   /** Forgets windows of a file that end at or before `offset`. */

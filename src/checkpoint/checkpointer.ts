@@ -1,12 +1,11 @@
 /**
  * When checkpoints are taken: one at a time, on request. Requests that come while one runs share the next.
  *
- * Held at first, and whenever a state is being installed: requests then wait. A checkpoint may be taken while
- * parts of the state are still only in files.
+ * Held at first, and whenever a state is being installed: requests then wait.
  */
 
 import { assert } from '../base/assert.ts';
-import { TidemarkError } from '../base/errors.ts';
+import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import type { Index, Timeline } from '../base/positions.ts';
 import type { CheckpointInfo } from './checkpoint-info.ts';
 import type { CheckpointStore } from './checkpoint-store.ts';
@@ -30,7 +29,10 @@ export interface CheckpointerConfig {
   readonly hold: () => Promise<HeldState>;
   /** A checkpoint is durable; the log may be compacted up to an index, or null: not yet. */
   readonly onCommitted: (info: CheckpointInfo, compactableIndex: Index | null) => Promise<void>;
-  /** Older checkpoints could not be removed: what is left of them goes with the first one after a restart. */
+  /**
+   * Older checkpoints could not be removed, or the log not be compacted: what is left goes with a later one,
+   * or with the first one after a restart.
+   */
   readonly onProblem: (error: unknown) => void;
 }
 
@@ -124,14 +126,15 @@ export class Checkpointer {
 
   async #committed(): Promise<CheckpointInfo> {
     const { store, onCommitted, onProblem } = this.#config;
-    try {
-      await store.removeOld();
-    } catch (error) {
+    const { base } = store;
+    const note = (error: unknown): void => {
+      if (!isTidemarkError(error)) throw error;
       onProblem(error);
-    }
-    const { base, compactableIndex } = store;
+    };
     assert(base !== null, 'a checkpoint was taken');
-    await onCommitted(base, compactableIndex);
+    // It is durable: what fails from here on is nothing that who asked for it would have to know.
+    await store.removeOld().catch(note);
+    await onCommitted(base, store.compactableIndex).catch(note);
     return base;
   }
 }

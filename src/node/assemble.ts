@@ -98,7 +98,8 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     status,
     store,
     options,
-    makeEngine: () => makeEngine(assembly),
+    makeEngine: (onFatal) => makeEngine(assembly, onFatal),
+    onFatal: wiring.fail,
     openLog(into, knownIndex, verified) {
       requireReplayable(assembly, into.appliedIndex, store);
       return openLog(assembly, into, { commits, activator }, { knownIndex, verified });
@@ -172,15 +173,15 @@ async function activate(
   }
 }
 
-function makeEngine(assembly: Assembly): Engine {
-  const { machine, directory, doors, wiring } = assembly;
+function makeEngine(assembly: Assembly, onFatal: (error: unknown) => void): Engine {
+  const { machine, directory, doors } = assembly;
   return new Engine({
     machine,
     history: historyOf(assembly),
     hashSeed: doors.chance.fill(new Uint8Array(KEY_HASH_SEED_BYTES)),
     salt: Buffer.from(directory.status.current.clusterId, 'hex'),
     clock: doors.clock,
-    onFatal: wiring.fail,
+    onFatal,
   });
 }
 

@@ -26,8 +26,10 @@ export interface RestoreInput<Opened> {
   readonly status: StatusFile;
   readonly store: CheckpointStore;
   readonly options: ResolvedCheckpointOptions;
-  /** An engine without state. */
-  readonly makeEngine: () => Engine;
+  /** An engine without state, and who hears that it is wrong. */
+  readonly makeEngine: (onFatal: (error: unknown) => void) => Engine;
+  /** The engine that was restored is wrong: the node must stop. */
+  readonly onFatal: (error: unknown) => void;
   /**
    * Opens the log and replays it into the engine.
    * @param knownIndex The newest entry that any checkpoint has: the log must reach it.
@@ -68,17 +70,42 @@ class OtherFailure extends Error {
   override readonly name = 'OtherFailure';
 }
 
+/** Keeps what makes an engine unusable until it is known whether that engine is used at all. */
+class EarlyFailure {
+  readonly #onFatal: (error: unknown) => void;
+  #isPassing = false;
+  #first: { readonly error: unknown } | null = null;
+
+  constructor(onFatal: (error: unknown) => void) {
+    this.#onFatal = onFatal;
+  }
+
+  readonly tell = (error: unknown): void => {
+    if (this.#isPassing) this.#onFatal(error);
+    else this.#first ??= { error };
+  };
+
+  passOn(): void {
+    this.#isPassing = true;
+    if (this.#first !== null) this.#onFatal(this.#first.error);
+  }
+}
+
 async function restoreFrom<Opened>(
   input: RestoreInput<Opened>,
   { checkpoint, verified }: { readonly checkpoint: OpenCheckpoint | null; readonly verified: Promise<void> },
   knownIndex: Index,
 ): Promise<Restored<Opened>> {
-  const engine = input.makeEngine();
+  // What one attempt meets between two entries is nothing to the next one.
+  const early = new EarlyFailure(input.onFatal);
+  const engine = input.makeEngine(early.tell);
   let isInstalled = false;
   try {
     if (checkpoint !== null) await install(input, engine, checkpoint);
     isInstalled = true;
-    return { engine, opened: await input.openLog(engine, knownIndex, verified), checkpoint };
+    const opened = await input.openLog(engine, knownIndex, verified);
+    early.passOn();
+    return { engine, opened, checkpoint };
   } catch (error) {
     engine.stop();
     // While the log is replayed, parts of the checkpoint are read as they are needed.
