@@ -100,7 +100,7 @@ function* gets(state: LiveState): Generator<void, void> {
 function stored(files: MemoryFiles): StoredTree {
   const state = new LiveState({ seed, shape });
   for (let number = 0; number < KEYS; number++) {
-    if (state.isBacklogFull) fold(state);
+    if (state.backlog >= 1) fold(state);
     write(state, number);
   }
   const snapshot = rooted(state);

@@ -294,14 +294,16 @@ test('node: commands go on while a root is computed, which is of the index it wa
 test('node: more changes than the tree may be behind are taken in, with back-pressure', async () => {
   await using node = await open({ dir: 'memory:', log: { segmentBytes: 64 * 1024 * 1024 } });
   const many = Array.from({ length: 1_000 }, (_, at) => `key ${at}`);
-  for (let round = 0; round < 400; round++) {
+  let most = 0;
+  for (let round = 0; round < 1_700; round++) {
     const words = many.flatMap((name) => [`${name} ${round}`, 'value']);
     await node.submit('MSET', ...(words as [string, string]));
     await node.drained();
-    const { changesPending } = node.stats();
-    ok(changesPending <= 10 * 32 * 1024, `${changesPending} changes wait`);
+    most = Math.max(most, node.stats().changesPending);
+    ok(most <= 50 * 32 * 1024, `${most} changes wait`);
   }
-  strictEqual(await node.query('DBSIZE'), 400_000);
+  ok(most > 32 * 32 * 1024, `at most ${most} changes waited`);
+  strictEqual(await node.query('DBSIZE'), 1_700_000);
   match((await node.root()).root, /^[0-9a-f]{64}$/);
   strictEqual(node.stats().changesPending, 0);
 });

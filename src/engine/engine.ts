@@ -18,7 +18,6 @@ import { SET_KEYS_MAX } from '../state/change-set.ts';
 import { LiveState } from '../state/live-state.ts';
 import type { Snapshot } from '../state/snapshot.ts';
 import type { StateReader } from '../state/state.ts';
-import { FROZEN_SETS_MAX } from '../state/state-tree.ts';
 import type { StoredFiles, StoredTree } from '../state/stored.ts';
 import { decodeActivation } from './activation.ts';
 import { forEachCommand } from './entry.ts';
@@ -72,6 +71,9 @@ export interface StateRoot {
   /** 64 lower-case hexadecimal digits. Equal content under one cluster id has an equal root. */
   readonly root: string;
 }
+
+/** Changes taken while the tree is behind, in sets, before commands are refused. */
+const FAR_BEHIND_SETS = 8;
 
 /** The last entry that had been applied. */
 export interface EnginePosition {
@@ -190,9 +192,9 @@ export class Engine {
     return this.#folding.isBehind;
   }
 
-  /** Whether writers went on all the same, for as long again: nothing more should be taken. */
+  /** Whether writers went on all the same: nothing more should be taken. */
   get isFarBehind(): boolean {
-    return this.#folding.isBehind && this.changesPending >= 2 * FROZEN_SETS_MAX * SET_KEYS_MAX;
+    return this.#folding.isBehind && this.#state.liveChanges >= FAR_BEHIND_SETS * SET_KEYS_MAX;
   }
 
   /** Calls `run` whenever the tree has caught up, and writers may go on. */

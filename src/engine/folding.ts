@@ -4,8 +4,9 @@
  *     what waits                                   slices
  *     -------------------------------------------  ---------------------------------------------------------
  *     the backlog is full, writers wait            of 4 ms, one a turn
- *     somebody waits for a root, half the backlog  of 1 ms; under load with pauses that leave them less than
- *       is full, or memory is to be reclaimed        30 % of the time
+ *     somebody waits for a root, or the backlog    of 1 ms; under load with pauses that leave them a quarter
+ *       is three quarters full                       of the time, and more as the backlog fills up
+ *     less, and something was begun                as before, until that has ended
  *     less                                         when nothing was applied for a while, and everything is in
  *                                                    memory
  *
@@ -16,19 +17,21 @@ import { TidemarkError } from '../base/errors.ts';
 import type { Clock, Timer } from '../base/time.ts';
 import type { LiveState } from '../state/live-state.ts';
 import type { Snapshot } from '../state/snapshot.ts';
-import { FROZEN_SETS_MAX } from '../state/state-tree.ts';
 
 const SLICE_MS = 1;
 const URGENT_SLICE_MS = 4;
 
-/** Between slices under load. */
+/** Between slices under load; less as the backlog fills up, and none before it is full. */
 const PAUSE_MS = 3;
 
 /** Without an entry for so long, there is time to fold. */
 const IDLE_MS = 50;
 
-/** Frozen sets from which on folding does not wait for idle time. */
-const SETS_DUE = FROZEN_SETS_MAX / 2;
+/** Backlog from which on folding does not wait for idle time. */
+const DUE_FROM = 0.75;
+
+/** Backlog below which writers go on: soon, since they wait. */
+const ROOM_BELOW = 0.95;
 
 interface RootWaiter {
   readonly snapshot: Snapshot;
@@ -41,7 +44,7 @@ export interface FoldingConfig {
   readonly clock: Clock;
   /** The tree is wrong: the node must stop. */
   readonly onFatal: (error: unknown) => void;
-  /** The backlog, once full, is half empty again. */
+  /** The backlog, once full, has room again. */
   readonly onCaughtUp: () => void;
 }
 
@@ -74,7 +77,7 @@ export class Folding {
   entryApplied(): void {
     this.#hasEntries = true;
     this.#lastEntryAt = this.#config.clock.monotonic();
-    this.#isBehind ||= this.#config.state.isBacklogFull;
+    this.#isBehind ||= this.#config.state.backlog >= 1;
     if (this.#isBehind) this.#runSoon();
     else if (this.#timer === null && !this.#isSoon) this.#schedule();
   }
@@ -82,7 +85,7 @@ export class Folding {
   /** Makes room in the backlog at once: while nobody is served yet. */
   catchUp(): void {
     const { state, clock } = this.#config;
-    while (state.isBacklogFull) state.foldSlice(URGENT_SLICE_MS, clock);
+    while (state.backlog >= 1) state.foldSlice(URGENT_SLICE_MS, clock);
   }
 
   /** Has the root of a snapshot computed; resolves when it is there. The snapshot stays the caller's. */
@@ -103,13 +106,18 @@ export class Folding {
     for (const { reject } of this.#rootWaiters.splice(0)) reject(stopped());
   }
 
+  /** Whether to begin something although entries come. */
+  get #isDue(): boolean {
+    return this.#isBehind || this.#config.state.backlog >= DUE_FROM || this.#rootWaiters.length > 0;
+  }
+
   #schedule(): void {
     const { state } = this.#config;
     if (this.#isStopped || !state.hasFoldWork) return;
-    const { frozenSets, isWorking } = state.treeProgress;
-    const isDue = frozenSets >= SETS_DUE || isWorking || this.#rootWaiters.length > 0;
-    if (isDue && !this.#hasEntries) this.#runSoon();
-    else this.#runAfter(isDue ? PAUSE_MS : IDLE_MS);
+    const isDue = this.#isDue || state.treeProgress.isWorking;
+    const pauseMs = Math.round(PAUSE_MS * Math.min(1, (1 - state.backlog) / (1 - DUE_FROM)));
+    if (isDue && (!this.#hasEntries || pauseMs < 1)) this.#runSoon();
+    else this.#runAfter(isDue ? pauseMs : IDLE_MS);
   }
 
   #runSoon(): void {
@@ -139,16 +147,17 @@ export class Folding {
   #slice(): void {
     if (this.#isStopped) return;
     const { state, clock, onFatal, onCaughtUp } = this.#config;
+    const scope = this.#hasEntries && !this.#isDue ? 'begun' : 'all';
     this.#hasEntries = false;
     try {
-      state.foldSlice(this.#isBehind ? URGENT_SLICE_MS : SLICE_MS, clock);
+      state.foldSlice(this.#isBehind ? URGENT_SLICE_MS : SLICE_MS, clock, scope);
     } catch (error) {
       this.stop();
       onFatal(error);
       return;
     }
     this.#answerRoots();
-    if (this.#isBehind && state.treeProgress.frozenSets < SETS_DUE) {
+    if (this.#isBehind && state.backlog < ROOM_BELOW) {
       this.#isBehind = false;
       onCaughtUp();
     }

@@ -74,11 +74,13 @@ export class ChangeSet {
    * Notes one committed write.
    * @param linked The record that the key has now, or NO_RECORD when it was deleted.
    * @param unlinked The one it had, NO_RECORD, or UNKNOWN_RECORD.
+   * @param isValueNeeded Whether a snapshot may need the value that was replaced.
    * @returns Whether nothing needs `unlinked` any more: it was written after the last freeze.
    */
-  note(linked: number, unlinked: number): boolean {
+  note(linked: number, unlinked: number, isValueNeeded: boolean): boolean {
     const place = unlinked > NO_RECORD ? this.#placeOf(unlinked) : -1;
     if (place < 0) {
+      if (unlinked > NO_RECORD && !isValueNeeded) this.#index.dropValue(unlinked);
       this.#add(unlinked, linked);
       return false;
     }

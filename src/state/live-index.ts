@@ -57,6 +57,9 @@ const LENGTH_MASK = IS_VALUE_HASHED - 1;
 /** Behind a large value: its hash, and two words for its place. */
 const LARGE_VALUE_TAIL_BYTES = DIGEST_BYTES + 8;
 
+/** Of a value that is worth giving back before its record is. */
+const DROPPED_BYTES_MIN = 64;
+
 /** Above this a native copy is faster than a loop. */
 const COPY_LOOP_BYTES_MAX = 48;
 
@@ -401,6 +404,29 @@ export class LiveIndex {
   free(record: RecordReference): void {
     this.#store.free(this.#records.placeOf(record));
     this.#records.remove(record);
+  }
+
+  /**
+   * Gives back what the value of a record takes that is not linked, if that is most of it: its key and its
+   * number stay. Nobody may read the value any more; a view of it holds until the next `store`.
+   */
+  dropValue(record: RecordReference): void {
+    const place = this.#records.placeOf(record);
+    const slab = this.#store.slabOf(place);
+    const offset = this.#store.offsetOf(place);
+    const keyBytes = slab.words[offset >>> 2]!;
+    // Half the size at least, so that the smaller slot is of another class than the one that becomes free.
+    if ((slab.words[(offset >>> 2) + 1]! & LENGTH_MASK) <= HEADER_BYTES + keyBytes + DROPPED_BYTES_MIN)
+      return;
+    const kept = this.#store.allocate(HEADER_BYTES + keyBytes);
+    const target = this.#store.slabOf(kept);
+    const word = this.#store.offsetOf(kept) >>> 2;
+    target.words[word] = keyBytes;
+    target.words[word + 1] = 0;
+    target.words[word + 2] = record;
+    this.copyKey(record, target.bytes, word * 4 + HEADER_BYTES);
+    this.#records.move(record, kept);
+    this.#store.free(place);
   }
 
   /** Reclaims memory in proportion to `writes`. It moves records. */

@@ -22,7 +22,7 @@ import type { MergedChanges } from './merged-changes.ts';
 import { NO_RECORD, UNKNOWN_RECORD } from './record-table.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { StateWriter } from './state.ts';
-import { StateTree, type TreeClock, type TreeProgress } from './state-tree.ts';
+import { StateTree, type TreeClock, type TreeProgress, type WorkScope } from './state-tree.ts';
 import type { StoredFiles, StoredTree } from './stored.ts';
 
 /** The undo list is kept from command to command up to this length: a huge one is not kept for ever. */
@@ -95,9 +95,14 @@ export class LiveState implements StateWriter {
     return this.#tree.progress;
   }
 
-  /** Whether more changes wait for the tree than it should: fold before writing on. */
-  get isBacklogFull(): boolean {
-    return this.#tree.isBacklogFull;
+  /** How many changes wait for the tree: 0 for none; from 1 on, fold before writing on. */
+  get backlog(): number {
+    return this.#tree.backlog;
+  }
+
+  /** Changes written since the last ones began to wait: they pile up while the backlog is full. */
+  get liveChanges(): number {
+    return this.#tree.liveChanges;
   }
 
   /** Whether `foldSlice` has anything to do. */
@@ -141,12 +146,13 @@ export class LiveState implements StateWriter {
   /**
    * Brings the tree on: folds changes, computes roots that were asked for, reclaims memory. Takes about
    * `budgetMs`, and at least one step; a step takes less than 5 ms.
+   * @param scope `begun` begins nothing new.
    * @returns Whether there is more to do.
    */
-  foldSlice(budgetMs: number, clock: TreeClock): boolean {
+  foldSlice(budgetMs: number, clock: TreeClock, scope: WorkScope = 'all'): boolean {
     assert(!this.#isInCommand, 'folding happens between commands');
     this.#writes++;
-    return this.#tree.work(budgetMs, clock);
+    return this.#tree.work(budgetMs, clock, scope);
   }
 
   /**

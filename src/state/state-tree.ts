@@ -13,14 +13,16 @@
  *  - while it is the value of its key, the live index;
  *  - replaced in the set it was written in: nobody, it is freed at once;
  *  - replaced later: the set that replaced it, until that is folded; then the snapshots that need it
- *    (retained.ts).
+ *    (retained.ts). Without a snapshot at the time nobody will need its value, which goes at once: the fold
+ *    needs the key and the number.
  *  - replaced blindly (cold-leaves.ts): the leaf; the fold of that write finds it there, and retires it.
  * So a folded tree, and every tree that a snapshot holds, has all its records, and a folded set names no
  * record that could be gone.
  *
  * Marks of records: position in the change set at first; when a set is folded, its version.
  *
- * Bounds: `isBacklogFull` tells that FROZEN_SETS_MAX sets wait. The live set then grows; who goes on writing
+ * Bounds: at a `backlog` of 1, FROZEN_SETS_MAX sets wait, or they keep KEPT_BYTES_MAX bytes of replaced
+ * records. The live set then grows; who goes on writing
  * must fold first.
  */
 
@@ -44,11 +46,20 @@ import { TreeInstaller } from './tree-install.ts';
 import { NO_NODE, TreeNodes } from './tree-nodes.ts';
 import { leafFor, recordsFrom } from './tree-records.ts';
 
-/** Frozen sets that may wait to be folded. They keep at most SET_BYTES_MAX each. */
-export const FROZEN_SETS_MAX = 8;
+/** Frozen sets that may wait to be folded: one and a half million changes, the burst that costs nothing. */
+const FROZEN_SETS_MAX = 48;
+
+/** The same in bytes of the replaced records that they keep. */
+const KEPT_BYTES_MAX = 128 * 1024 * 1024;
+
+/** Sets folded together at most: what they keep is let go when all of them are folded. */
+const SETS_PER_FOLD = 2;
 
 /** Replaced records let go between two looks at the clock. */
 const RETIRE_STEP_KEYS = 1024;
+
+/** What a slice of work may do: begin what waits, or only go on with what was begun. */
+export type WorkScope = 'all' | 'begun';
 
 export type TreeClock = Pick<Clock, 'monotonic'>;
 
@@ -90,6 +101,8 @@ export class StateTree {
   /** Work begun and not ended. */
   #job: Generator<void, void> | null = null;
   #keysFolded = 0;
+  /** Bytes that the frozen sets keep. */
+  #keptBytes = 0;
   /** False after a step that threw: then the tree may be half changed. */
   #isSound = true;
 
@@ -122,9 +135,14 @@ export class StateTree {
     };
   }
 
-  /** Whether so many sets wait that writers must wait too. */
-  get isBacklogFull(): boolean {
-    return this.#frozen.length >= FROZEN_SETS_MAX;
+  /** How much waits to be folded: 0 for nothing; from 1 on writers must wait too. */
+  get backlog(): number {
+    return Math.max(this.#frozen.length / FROZEN_SETS_MAX, this.#keptBytes / KEPT_BYTES_MAX);
+  }
+
+  /** Changes in the live set: more than SET_KEYS_MAX only when the backlog is full. */
+  get liveChanges(): number {
+    return this.#live.count;
   }
 
   /** Whether `work` has anything to do. */
@@ -136,12 +154,12 @@ export class StateTree {
 
   /** Notes a committed write; see ChangeSet.note. */
   note(linked: number, unlinked: number): boolean {
-    return this.#live.note(linked, unlinked);
+    return this.#live.note(linked, unlinked, this.#retained.pinCount > 0);
   }
 
   /** Freezes the live set when it is full and there is room for it. */
   freezeIfFull(): void {
-    if (this.#live.isFull && !this.isBacklogFull) this.#freeze();
+    if (this.#live.isFull && this.backlog < 1) this.#freeze();
   }
 
   /** Holds the state as it is now. O(1). */
@@ -162,14 +180,15 @@ export class StateTree {
 
   /**
    * Folds, hashes and reclaims for about `budgetMs`, at least one step.
+   * @param scope `all`, or only what was begun: a fold of a few sets.
    * @returns Whether there is more to do.
    */
-  work(budgetMs: number, clock: TreeClock): boolean {
+  work(budgetMs: number, clock: TreeClock, scope: WorkScope): boolean {
     const until = clock.monotonic() + budgetMs;
     do {
       this.#assertSound();
-      this.#job ??= this.#nextJob();
-      if (this.#job === null) return false;
+      if (scope === 'all') this.#job ??= this.#nextJob();
+      if (this.#job === null) return this.hasWork;
       this.#isSound = false;
       if (this.#job.next().done === true) this.#job = null;
       this.#isSound = true;
@@ -252,6 +271,7 @@ export class StateTree {
 
   #freeze(): void {
     this.#frozenVersion++;
+    this.#keptBytes += this.#live.keptBytes;
     this.#frozen.push({ set: this.#live, version: this.#frozenVersion });
     this.#live = this.#spareSets.pop() ?? new ChangeSet(this.#index);
   }
@@ -286,7 +306,7 @@ export class StateTree {
 
   /** Folds the oldest frozen sets, up to the first that a snapshot wants. */
   *#fold(): Generator<void, void> {
-    const sets = this.#frozen.slice(0, this.#foldableCount());
+    const sets = this.#frozen.slice(0, Math.min(this.#foldableCount(), SETS_PER_FOLD));
     const version = sets[sets.length - 1]!.version;
     this.#retained.beginFold(version);
     const runs: SortedPlaces[] = [];
@@ -307,6 +327,7 @@ export class StateTree {
     // Now the tree is of this version. Until here the tree could still name records that were replaced, and
     // the sets were still read: only now may either go.
     this.#frozen.splice(0, sets.length);
+    for (const { set } of sets) this.#keptBytes -= set.keptBytes;
     this.#foldedVersion = version;
     for (const held of this.#held) if (held.pin.version === version) held.node = this.#top;
     for (const [at, record] of found.entries()) {
