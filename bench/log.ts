@@ -139,6 +139,7 @@ async function openLog(
     },
     options: { segmentBytes },
     replayAfter: toIndex(0),
+    onKnown: () => undefined,
     onReplay: () => undefined,
     onDurable: (index) => load?.onDurable(log, index),
     onRefused: (_afterIndex, error) => fail(error),

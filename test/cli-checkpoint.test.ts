@@ -3,12 +3,13 @@
  * with exit codes that scripts can rely on. Method: the real program over real directories and a real port.
  */
 
-import { deepStrictEqual, match, ok, strictEqual } from 'node:assert';
+import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert';
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { isTidemarkError } from '../src/base/errors.ts';
 import { open } from '../src/node/open.ts';
 import { startRedisServer } from '../src/server/redis-server.ts';
 import { ROOT } from './support/project.ts';
@@ -139,4 +140,43 @@ test('cli: verify is 0 for whole checkpoints, 3 while a start falls back, 4 when
   const { recoverable } = JSON.parse(lost.out) as { recoverable: boolean };
   // The log still begins at entry 1, because no checkpoint is independent of the damaged file.
   deepStrictEqual([lost.code, recoverable], [3, true]);
+});
+
+test('cli: checkpoints of a copy that went on by itself are refused, and verify says so', async (t) => {
+  const dir = await twoCheckpoints(t);
+  const copy = `${dir}-copy`;
+  await cp(dir, copy, { recursive: true });
+  for (const [where, value] of [
+    [dir, 'here'],
+    [copy, 'there'],
+  ] as const) {
+    await using node = await open({ dir: where, log });
+    await node.submit('SET', 'a', value);
+    await new Promise((resolve) => setTimeout(resolve, 5)); // Times tell the histories apart.
+  }
+  await cp(join(copy, 'checkpoints'), join(dir, 'checkpoints'), { recursive: true });
+  const checked = await tidemark('verify', dir);
+  strictEqual(checked.code, 4);
+  match(checked.out, /of two histories/);
+  await rejects(open({ dir, log }), (error) => isTidemarkError(error, 'TIDEMARK_FOREIGN_FILE'));
+});
+
+test('cli: verify is 4 when the log begins late and no checkpoint is left', async (t) => {
+  const dir = await twoCheckpoints(t);
+  const node = await open({ dir, log });
+  for (let key = 0; key < 400; key++) void node.submit('SET', `other ${key}`, 'y'.repeat(500));
+  await node.checkpoint();
+  await node.close();
+  ok(
+    (await open({ dir, log, checkpoint: { checkpointOnClose: false } }).then(async (again) => {
+      const { firstIndex } = again.stats();
+      await again.close();
+      return firstIndex;
+    })) > 1,
+  );
+  await rm(join(dir, 'checkpoints'), { recursive: true });
+  const checked = await tidemark('verify', dir);
+  strictEqual(checked.code, 4);
+  match(checked.out, /no checkpoint can be used, and the log begins at entry \d+/);
+  await rejects(open({ dir, log }), (error) => isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED'));
 });

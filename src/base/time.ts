@@ -32,6 +32,11 @@ export const systemClock: Clock = {
   },
 };
 
+/** Milliseconds since 1970 as people and logs write them, in UTC. */
+export function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
 /** A time as `20261121_101400`, in UTC: for names that people read. */
 export function utcStamp(ms: number): string {
   const [date, time] = new Date(ms).toISOString().split('T');

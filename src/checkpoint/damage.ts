@@ -45,12 +45,13 @@ export function noCheckpointLeft(damages: readonly CheckpointDamage[], log: LogR
   // Checkpoints share files: one damage may be that of several.
   const lines = new Set(damages.map(({ file, offset, reason }) => `${file} at offset ${offset}: ${reason}`));
   const list = [...lines].join('; ');
+  const filesBack = damages.length === 0 ? 'the files of one' : 'one of these files';
   const [first] = damages;
   return new TidemarkError(
     'TIDEMARK_CHECKPOINT_DAMAGED',
     `no checkpoint can be used (${list === '' ? 'there is none' : list}), and the log begins at entry ` +
       `${log.firstIndex}. Nothing was changed. Copy the data directory before anything else; then bring ` +
-      `back one of these files, or a backup of any index from ${log.firstIndex - 1} to ${log.lastIndex}, ` +
+      `back ${filesBack}, or a backup of any index from ${log.firstIndex - 1} to ${log.lastIndex}, ` +
       `or the entries 1 to ${log.firstIndex - 1} of the log`,
     {
       remedy: 'restore',

@@ -37,7 +37,8 @@ async function takeOfRunning({ host, port }: CheckpointOptions): Promise<Taken> 
   for (let at = 0; at + 1 < fields.length; at += 2) {
     const [name, value] = [fields[at], fields[at + 1]];
     const isPair = typeof name === 'string' && (typeof value === 'number' || typeof value === 'string');
-    if (isPair) taken[name] = value;
+    // The protocol has no fractions.
+    if (isPair) taken[name] = name.endsWith('Ms') ? Number(value) : value;
   }
   return taken;
 }

@@ -39,7 +39,14 @@ export async function start(options: StartOptions): Promise<number> {
         get lastTakenAt() {
           return node.lastCheckpointAt;
         },
-        take: async () => ({ ...(await node.checkpoint()) }),
+        async take() {
+          try {
+            return { ...(await node.checkpoint()) };
+          } catch (error) {
+            printError(error, options.json ? 'json' : 'text'); // BGSAVE has nobody else to tell.
+            throw error;
+          }
+        },
       },
     });
     announce(options, server, node.recovery);
@@ -50,6 +57,8 @@ export async function start(options: StartOptions): Promise<number> {
     const failure = await node.whenStopped();
     await server.close();
     if (failure === null) {
+      const { failure: notTaken } = node.stats().checkpoints;
+      if (notTaken !== null && !options.json) print(`tidemark: warning: no last checkpoint: ${notTaken}`);
       if (!options.json) print(options.dir === MEMORY_DIR ? 'stopped' : STOPPED);
       return EXIT_CODES.done;
     }

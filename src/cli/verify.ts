@@ -1,13 +1,17 @@
 /** `tidemark verify`: reads everything in a data directory and checks it. Changes nothing, takes no lock. */
 
+import { isTidemarkError } from '../base/errors.ts';
 import { type Index, laterOf, toIndex } from '../base/positions.ts';
 import { systemClock } from '../base/time.ts';
+import { type FoundCheckpoint, surveyCheckpoints } from '../checkpoint/survey-checkpoints.ts';
 import { verifyCheckpoints } from '../checkpoint/verify-checkpoints.ts';
 import { decodeActivation } from '../engine/activation.ts';
 import { forEachCommand } from '../engine/entry.ts';
 import { isReplayable, type LogFinding, readLog } from '../log/read-log.ts';
+import type { LogRecord } from '../log/segment-reader.ts';
 import { readStatus } from '../log/status.ts';
 import type { Status } from '../log/status-content.ts';
+import { requireSameHistory } from '../node/restore.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { count, formatBytes, print } from './output.ts';
@@ -26,6 +30,9 @@ export async function verify(dir: string, json: boolean): Promise<number> {
       message: `copy ${copy} of the status is ${verdict}; the next start repairs it`,
     }));
   const counted = { segments: 0, entries: 0, commands: 0, bytes: 0 };
+  const { checkpoints } = await surveyCheckpoints(fs, dir, status.clusterId);
+  let lastIndex = 0;
+  let isMixed = false;
   await readLog(fs, dir, status, {
     segment() {
       counted.segments++;
@@ -34,14 +41,20 @@ export async function verify(dir: string, json: boolean): Promise<number> {
       counted.bytes += record.endOffset - record.offset;
       if (record.type === 'mark') return;
       counted.entries++;
+      lastIndex = record.index;
+      for (const found of checkpoints) {
+        if (found.info.index === record.index) isMixed ||= noteHistory(found, record, findings);
+      }
       if (record.type === 'activation') decodeActivation(record.body);
       else counted.commands += forEachCommand(record.body, () => undefined);
     },
     finding: (finding) => findings.push(finding),
   });
   const checked = await checkCheckpoints(dir, status, findings);
+  const missing = missingState(dir, status, checked.newest, lastIndex);
+  if (missing !== null) findings.push(missing);
   const ok = !findings.some((finding) => finding.kind === 'damage');
-  const recoverable = ok || (await isRecoverable(dir, status, checked.newest));
+  const recoverable = ok || (!isMixed && (await isRecoverable(dir, status, checked.newest)));
   const report: Report = {
     ok,
     recoverable,
@@ -70,6 +83,38 @@ interface Report {
   readonly bytes: number;
   readonly findings: readonly LogFinding[];
   readonly tookMs: number;
+}
+
+/** Whether a checkpoint and a log that are whole are of two histories: that is a finding. */
+function noteHistory(found: FoundCheckpoint, entry: LogRecord, findings: LogFinding[]): boolean {
+  try {
+    requireSameHistory(found, entry);
+    return false;
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+    findings.push({ kind: 'damage', file: found.path, offset: null, message: error.message });
+    return true;
+  }
+}
+
+/** What a start would lack although everything that is there is whole; null for nothing. */
+function missingState(
+  dir: string,
+  { firstIndex }: Status,
+  newest: Index | null,
+  lastIndex: number,
+): LogFinding | null {
+  const finding = (file: string, message: string): LogFinding => ({
+    kind: 'damage',
+    file: `${dir}/${file}`,
+    offset: null,
+    message,
+  });
+  if (newest === null && firstIndex > 1) {
+    return finding('checkpoints', `no checkpoint can be used, and the log begins at entry ${firstIndex}`);
+  }
+  if (newest === null || newest <= lastIndex || newest === firstIndex - 1) return null;
+  return finding('log', `a checkpoint has entry ${newest}, and the log ends at ${lastIndex}`);
 }
 
 /** Whether the checkpoint that a start would use, and the log that it would read, are whole. */

@@ -49,6 +49,11 @@ export interface LogConfig {
    */
   readonly replayAfter: Index;
   /**
+   * Told of the entry at `replayAfter` as the log has it, at least once unless that is 0: what it throws, if
+   * the state that is known is of another history, ends the opening.
+   */
+  readonly onKnown: (entry: Pick<LogRecord, 'term' | 'time'>) => void;
+  /**
    * An entry after `replayAfter`, verified. Called by `open` for each, oldest first, before anything on the
    * disk is changed; what it throws ends the opening. The body is valid during the call.
    * @param lastIndex Index of the last entry that will come.
@@ -123,10 +128,10 @@ export class Log {
     const persistSequence = (sequence: number): Promise<void> => status.persistSequence(sequence);
     const { promise } = status;
     const makePromiseDurable = (): Promise<void> => status.makeDurable();
-    const { onReplay, replayAfter } = config;
+    const { onReplay, onKnown, replayAfter } = config;
     const doors = { fs, chance, clock, spares };
     const where = { dataDir, identity, promise, replayAfter };
-    const input = { ...doors, ...where, makePromiseDurable, persistSequence, onReplay };
+    const input = { ...doors, ...where, makePromiseDurable, persistSequence, onKnown, onReplay };
     try {
       const recovered = await recoverLog(input);
       const place = { fs, dir, chance, clock, spares, status, onFailure };

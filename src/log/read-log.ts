@@ -124,7 +124,7 @@ export async function isReplayable(
     const survey = await surveyLog(fs, `${dataDir}/log`, status, status);
     const tail = await examineMovingTail(fs, survey.tail);
     if (lastIndexOf(tail) < laterOf(promisedIndex(status), after)) return false;
-    await replayEntries(fs, survey, tail, after, () => undefined);
+    await replayEntries(fs, survey, tail, after, { known: () => undefined, entry: () => undefined });
     return true;
   } catch (error) {
     if (isTidemarkError(error, 'TIDEMARK_LOG_DAMAGED') || isTidemarkError(error, 'TIDEMARK_IO')) return false;

@@ -45,6 +45,13 @@ export async function* readRecords(
   }
 }
 
+/** Who is told what a replay reads. */
+export interface ReplayVisitor {
+  /** The entry that the replay comes after: the state that is known must be of this history. */
+  known(entry: Pick<LogRecord, 'term' | 'time'>): void;
+  entry(entry: LogRecord): void;
+}
+
 /**
  * Hands out every entry of a surveyed log after `replayAfter`, oldest first; marks are left out. Segments
  * that end at or before it are not read; in the one that goes beyond it, reading starts as near as can be
@@ -56,18 +63,25 @@ export async function replayEntries(
   survey: Survey,
   tail: Tail,
   replayAfter: Index,
-  visit: (entry: LogRecord) => void,
+  visit: ReplayVisitor,
 ): Promise<void> {
   const offer = (record: LogRecord): void => {
-    if (record.type !== 'mark' && record.index > replayAfter) visit(record);
+    if (record.type === 'mark') return;
+    if (record.index > replayAfter) visit.entry(record);
+    else if (record.index === replayAfter) visit.known(record);
+  };
+  const begin = ({ previousIndex: index, previousTerm: term, previousTime: time }: ReaderPosition): void => {
+    if (index === replayAfter && index > 0) visit.known({ term, time });
   };
   for (const [at, segment] of survey.sealed.entries()) {
     const next = survey.sealed[at + 1]?.header ?? survey.tail.header;
     if (previousIndex(next.firstIndex) <= replayAfter) continue;
     const start = await startBefore(fs, segment, nextIndex(replayAfter));
+    begin(start);
     for await (const record of readRecords(fs, segment, next, start)) offer(record);
   }
   const proven = { ...survey.tail, end: tail.proven.offset };
+  begin(tail.start);
   for await (const record of readRecords(fs, proven, null, tail.start)) offer(record);
   for (const record of tail.suffix) offer(record);
 }

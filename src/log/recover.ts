@@ -50,6 +50,8 @@ export interface RecoverInput {
   readonly makePromiseDurable: () => Promise<void>;
   /** Makes the sequence of the newest segment durable in the status. */
   readonly persistSequence: (sequence: number) => Promise<void>;
+  /** See `LogConfig.onKnown`. */
+  readonly onKnown: (entry: Pick<LogRecord, 'term' | 'time'>) => void;
   /** Given every entry after `replayAfter`; see `LogConfig.onReplay`. */
   readonly onReplay: (entry: LogRecord, lastIndex: Index) => void;
 }
@@ -88,7 +90,10 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   const known = laterOf(promisedIndex(promise), replayAfter);
   if (lastIndex < known) throw endsTooEarly(survey.tail.path, lastIndex, known);
 
-  await replayEntries(input.fs, survey, tail, replayAfter, (entry) => input.onReplay(entry, lastIndex));
+  await replayEntries(input.fs, survey, tail, replayAfter, {
+    known: (entry) => input.onKnown(entry),
+    entry: (entry) => input.onReplay(entry, lastIndex),
+  });
 
   await input.makePromiseDurable();
   // A process that was killed may have left names in the cache only, even that of the tail. They must be

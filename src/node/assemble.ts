@@ -25,7 +25,7 @@ import type { DataDirectory } from './data-directory.ts';
 import { Lateness } from './lateness.ts';
 import type { Node, NodeParts, NodeRecovery, RestoredCheckpoint } from './node.ts';
 import { NodeCheckpoints } from './node-checkpoints.ts';
-import { type Restored, restore } from './restore.ts';
+import { type BegunRestore, type Restored, requireSameHistory, restore } from './restore.ts';
 
 export interface Doors {
   readonly fs: FileSystem;
@@ -37,6 +37,8 @@ export interface Doors {
  * How far the state was brought back. In this order, each from its first report to `done` = `total`:
  * - `log`: entries after the checkpoint, replayed; the node is ready when all are.
  * - `state`: keys of the checkpoint in memory, while the node serves; see `Node.whenLoaded`.
+ *
+ * What a listener throws in the first phase ends the opening; later it is ignored.
  */
 export interface RecoveryProgress {
   readonly phase: 'log' | 'state';
@@ -100,9 +102,9 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     options,
     makeEngine: (onFatal) => makeEngine(assembly, onFatal),
     onFatal: wiring.fail,
-    openLog(into, knownIndex, verified) {
+    openLog(into, begun) {
       requireReplayable(assembly, into.appliedIndex, store);
-      return openLog(assembly, into, { commits, activator }, { knownIndex, verified });
+      return openLog(assembly, into, { commits, activator }, begun);
     },
   });
   const { opened, checkpoint } = restored;
@@ -124,7 +126,13 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     options,
     clock,
     checkpoint,
-    onProgress: (done, total) => onProgress({ phase: 'state', done, total }),
+    onProgress(done, total) {
+      try {
+        onProgress({ phase: 'state', done, total });
+      } catch {
+        // Somebody's progress bar: the node serves already, and goes on.
+      }
+    },
     onFatal: wiring.fail,
   });
   await activate(activator, { engine, log, status, clock, commits, checkpoints });
@@ -191,18 +199,12 @@ interface LogListeners {
   readonly activator: Activator;
 }
 
-/** See `RestoreInput.openLog`. */
-interface KnownCheckpoints {
-  readonly knownIndex: Index;
-  readonly verified: Promise<void>;
-}
-
 /** Opens the log behind what an engine has, replays it there, and has an ordering feed both. */
 async function openLog(
   { doors, dataDir, directory, wiring, log: options, local, onProgress }: Assembly,
   engine: Engine,
   { commits, activator }: LogListeners,
-  checkpoints: KnownCheckpoints,
+  begun: BegunRestore,
 ): Promise<{ log: Log; ordering: LocalOrdering }> {
   const { status } = directory;
   const replayAfter = engine.appliedIndex;
@@ -211,9 +213,12 @@ async function openLog(
     ...doors,
     dataDir,
     identity: status.current,
-    status: logStatus(status, checkpoints),
+    status: logStatus(status, begun),
     options,
     replayAfter,
+    onKnown(entry) {
+      if (begun.from !== null) requireSameHistory(begun.from, entry);
+    },
     onReplay(entry, lastIndex) {
       engine.replay(entry);
       onProgress({ phase: 'log', done: entry.index - replayAfter, total: lastIndex - replayAfter });
@@ -237,14 +242,14 @@ async function openLog(
 
 /**
  * The fields of the status that the log reads and keeps true.
- * @param checkpoints Entries that they have were committed, even if the status lags behind.
+ * @param begun Entries that checkpoints have were committed, even if the status lags behind.
  */
-function logStatus(status: StatusFile, checkpoints: KnownCheckpoints): LogStatus {
+function logStatus(status: StatusFile, { knownIndex, verified }: BegunRestore): LogStatus {
   const { firstIndex, segmentSequence, commitIndex } = status.current;
   return {
-    promise: { firstIndex, segmentSequence, commitIndex: laterOf(commitIndex, checkpoints.knownIndex) },
+    promise: { firstIndex, segmentSequence, commitIndex: laterOf(commitIndex, knownIndex) },
     async makeDurable() {
-      await checkpoints.verified; // What is damaged is refused before anything is changed.
+      await verified; // What is damaged is refused before anything is changed.
       await status.makeDurable();
     },
     persistSequence(sequence) {

@@ -6,14 +6,15 @@
  * Nothing on the disk changes before the log was read to its end, and checkpoints are cleaned up last.
  */
 
-import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
+import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { type Index, previousIndex, toIndex } from '../base/positions.ts';
-import type { Clock } from '../base/time.ts';
+import { type Clock, isoTime } from '../base/time.ts';
 import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import { noCheckpointLeft } from '../checkpoint/damage.ts';
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import { Slices, steps } from '../checkpoint/slices.ts';
+import type { FoundCheckpoint } from '../checkpoint/survey-checkpoints.ts';
 import type { Engine } from '../engine/engine.ts';
 import { readLogRange } from '../log/read-log.ts';
 import type { StatusFile } from '../log/status.ts';
@@ -30,12 +31,18 @@ export interface RestoreInput<Opened> {
   readonly makeEngine: (onFatal: (error: unknown) => void) => Engine;
   /** The engine that was restored is wrong: the node must stop. */
   readonly onFatal: (error: unknown) => void;
-  /**
-   * Opens the log and replays it into the engine.
-   * @param knownIndex The newest entry that any checkpoint has: the log must reach it.
-   * @param verified Awaited before anything on the disk is changed.
-   */
-  readonly openLog: (engine: Engine, knownIndex: Index, verified: Promise<void>) => Promise<Opened>;
+  /** Opens the log and replays it into the engine. */
+  readonly openLog: (engine: Engine, begun: BegunRestore) => Promise<Opened>;
+}
+
+/** What the log comes behind. */
+export interface BegunRestore {
+  /** What the engine has its state from; null when it is empty. */
+  readonly from: FoundCheckpoint | null;
+  /** The newest entry that any checkpoint has: the log must reach it. */
+  readonly knownIndex: Index;
+  /** Awaited before anything on the disk is changed. */
+  readonly verified: Promise<void>;
 }
 
 export interface Restored<Opened> {
@@ -103,7 +110,7 @@ async function restoreFrom<Opened>(
   try {
     if (checkpoint !== null) await install(input, engine, checkpoint);
     isInstalled = true;
-    const opened = await input.openLog(engine, knownIndex, verified);
+    const opened = await input.openLog(engine, { from: checkpoint?.found ?? null, knownIndex, verified });
     early.passOn();
     return { engine, opened, checkpoint };
   } catch (error) {
@@ -132,4 +139,23 @@ function newestIndex({ checkpoints }: CheckpointStore): Index {
 
 async function nothingLeft({ fs, dataDir, status, store }: RestoreInput<unknown>): Promise<TidemarkError> {
   return noCheckpointLeft(store.damages, await readLogRange(fs, dataDir, status.current));
+}
+
+/**
+ * Holds a checkpoint against the log behind it: both may be whole, and of two histories, when files of a copy
+ * that went on by itself were brought here.
+ * @throws TidemarkError TIDEMARK_FOREIGN_FILE.
+ */
+export function requireSameHistory(
+  { info, path }: FoundCheckpoint,
+  entry: { readonly term: number; readonly time: number },
+): void {
+  if (entry.term === info.term && entry.time === info.time) return;
+  throw new TidemarkError(
+    'TIDEMARK_FOREIGN_FILE',
+    `the checkpoint ${path} has entry ${info.index} of ${isoTime(info.time)}, and the log has it of ` +
+      `${isoTime(entry.time)}: they are of two histories, of a directory and of a copy that went on by ` +
+      'itself. Nothing was changed; move the files out that do not belong here',
+    { remedy: 'restore', facts: { file: path, index: info.index } },
+  );
 }

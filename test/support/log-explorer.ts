@@ -93,6 +93,7 @@ export class OpenLog {
       replayAfter: toIndex(replayAfter),
       onDurable: (index) => events.durable(index),
       onRefused: (_after, error) => events.fail(error),
+      onKnown: () => undefined,
       onReplay: ({ index }) => void replayed.push(index),
       onPoisoned: (error) => events.fail(error),
     });

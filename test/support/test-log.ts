@@ -105,6 +105,7 @@ export class TestLog {
       status: this.#status(),
       options: { segmentBytes: this.segmentBytes },
       replayAfter: this.replayAfter ?? previousIndex(this.status.firstIndex),
+      onKnown: () => undefined,
       onReplay: (record) => this.replayed.push(textOf(record)),
       onDurable: (index) => {
         this.durable.push(index);
