@@ -133,6 +133,16 @@ export class HashShard {
     }
   }
 
+  /** Appends the records whose hash, as an unsigned integer, is in [from, to), in the order of hashes. */
+  collect(from: number, to: number, records: number[]): void {
+    const found: { readonly hash: number; readonly record: number }[] = [];
+    this.#forEach((hash, record) => {
+      if (hash >>> 0 >= from && hash >>> 0 < to) found.push({ hash: hash >>> 0, record });
+    });
+    found.sort((left, right) => left.hash - right.hash);
+    for (const { record } of found) records.push(record);
+  }
+
   #forEach(visit: (hash: number, record: number) => void): void {
     const slots = this.#slots;
     for (let at = 0; at < slots.length; at += 2) {

@@ -29,6 +29,9 @@ const SHRINK_BELOW = 8;
 /** Shards made in one step of `reserve`: 128 KiB each, half a millisecond. */
 const SHARDS_PER_STEP = 8;
 
+/** How many hashes there are. */
+const HASHES = 2 ** 32;
+
 /** What one entry of the directory takes. */
 const POINTER_BYTES = 8;
 
@@ -93,6 +96,26 @@ export class HashTable {
       yield* shard.records();
       at += 1 << (this.#depth - shard.depth);
     }
+  }
+
+  /**
+   * Some `count` records in the order of their hashes as unsigned integers, from hash `from` on, and the hash
+   * to go on from; null at the end. Records of one hash come together.
+   */
+  recordsFrom(from: number, count: number): { readonly records: number[]; readonly nextHash: number | null } {
+    const records: number[] = [];
+    let next: number = from;
+    while (records.length < count && next < HASHES) {
+      const shard = this.shardOf(next | 0);
+      const shardHashes = HASHES / 2 ** shard.depth;
+      const shardEnd = (Math.floor(next / shardHashes) + 1) * shardHashes;
+      // Hashes are spread evenly: so wide a part of them has about as many records as are still wanted.
+      const width = Math.ceil((shardHashes * (count - records.length)) / Math.max(shard.count, 1));
+      const to = Math.min(next + width, shardEnd);
+      shard.collect(next, to, records);
+      next = to;
+    }
+    return { records, nextHash: next < HASHES ? next : null };
   }
 
   #makeRoom(shard: HashShard, hash: number): void {

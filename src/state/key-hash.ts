@@ -3,8 +3,10 @@
  *
  * What it promises: who does not know the seed cannot choose keys that collide more often than chance, so
  * nobody can turn a shard into one long chain. What it does not promise: anything about two places agreeing
- * (each index draws its own seed), or about secrecy once hashes or the order of iteration leak. Neither may
- * leave the process: use base/digest.ts for what must be compared.
+ * (each index draws its own seed), or about secrecy once hashes leak. Cursors of SCAN do tell them to
+ * clients, as Redis's do; from hashes alone nobody gets the seed, and to find so many keys of one slot that
+ * probes get long, one would have to insert some 2^23 keys for each. Use base/digest.ts for what must be
+ * compared.
  *
  * Source: Aumasson & Bernstein, "SipHash: a fast short-input PRF", with the 32-bit lanes of the authors'
  * HalfSipHash, one round a word and three at the end.

@@ -60,6 +60,11 @@ const LARGE_VALUE_TAIL_BYTES = DIGEST_BYTES + 8;
 /** Of a value that is worth giving back before its record is. */
 const DROPPED_BYTES_MIN = 64;
 
+const TWO_32 = 2 ** 32;
+
+/** Hashed for the tag of cursors, so that it tells no more of the seed than any key. */
+const SCAN_TAG_TEXT = Buffer.from('scan');
+
 /** Above this a native copy is faster than a loop. */
 const COPY_LOOP_BYTES_MAX = 48;
 
@@ -76,8 +81,12 @@ export class LiveIndex {
   /** Changes of the table and moves of records: an iteration must not see any. */
   #changes = 0;
 
+  /** Tells cursors of this index from those of others: 1 to 2^20. */
+  readonly #scanTag: number;
+
   constructor({ seed, hash }: LiveIndexOptions) {
     this.#hash = hash ?? seededKeyHash(seed);
+    this.#scanTag = 1 + (this.#hash(SCAN_TAG_TEXT, 0, SCAN_TAG_TEXT.length) >>> 12);
   }
 
   /** Number of keys. */
@@ -138,6 +147,22 @@ export class LiveIndex {
     this.#size = 0;
     this.#liveBytes = 0;
     this.#changes++;
+  }
+
+  /** As StateReader says. The order is that of the hashes, which no growth changes. */
+  scan(cursor: number, count: number): { readonly entries: LiveEntry[]; readonly next: number } {
+    const { records, nextHash } = this.#table.recordsFrom(this.#hashOfCursor(cursor), Math.max(count, 1));
+    const entries = records.map((record) => ({ key: this.keyOf(record), value: this.valueOf(record) }));
+    return { entries, next: nextHash === null ? 0 : this.#scanTag * TWO_32 + nextHash };
+  }
+
+  cursorAt(part: number): number {
+    return this.#scanTag * TWO_32 + Math.min(Math.floor(part * TWO_32), TWO_32 - 1);
+  }
+
+  /** A cursor of another index, or of none, stands for the beginning. */
+  #hashOfCursor(cursor: number): number {
+    return Math.floor(cursor / TWO_32) === this.#scanTag ? cursor % TWO_32 : 0;
   }
 
   /** Every key with its value, in no particular order. The index must not change meanwhile. */

@@ -21,12 +21,15 @@ import { type LiveEntry, LiveIndex, type LiveIndexOptions } from './live-index.t
 import type { MergedChanges } from './merged-changes.ts';
 import { NO_RECORD, UNKNOWN_RECORD } from './record-table.ts';
 import type { Snapshot } from './snapshot.ts';
-import type { StateWriter } from './state.ts';
+import type { Savepoint, StateScan, StateWriter } from './state.ts';
 import { StateTree, type TreeClock, type TreeProgress, type WorkScope } from './state-tree.ts';
 import type { StoredFiles, StoredTree } from './stored.ts';
 
 /** The undo list is kept from command to command up to this length: a huge one is not kept for ever. */
 const UNDO_KEPT_MAX = 64 * 1024;
+
+/** Before the first write of the running command. */
+const FIRST_WRITE: Savepoint = [0, 0];
 
 export interface LiveStateOptions extends LiveIndexOptions {
   /** Which keys begin nodes of the tree. */
@@ -125,6 +128,16 @@ export class LiveState implements StateWriter {
   entries(): Generator<LiveEntry> {
     for (const leaf of this.coldLeaves()) this.warm(leaf);
     return this.#index.entries();
+  }
+
+  /** Until everything is in memory, the first call brings it there: up to a second for a million keys. */
+  scan(cursor: number, count: number): StateScan {
+    for (const leaf of this.coldLeaves()) this.warm(leaf);
+    return this.#index.scan(cursor, count);
+  }
+
+  cursorAt(part: number): number {
+    return this.#index.cursorAt(part);
   }
 
   /** Every key with its value, in the order of keys, from the first that is at least `from`; as `entries`. */
@@ -234,6 +247,22 @@ export class LiveState implements StateWriter {
     return true;
   }
 
+  savepoint(): Savepoint {
+    this.#assertInCommand();
+    return [this.#undoLength, this.#tree.cold.shadowed.length];
+  }
+
+  rollbackTo([writes, shadowedBefore]: Savepoint): void {
+    this.#assertInCommand();
+    assert(writes! <= this.#undoLength && writes! % 2 === 0, 'a savepoint is one of this command');
+    for (let at = this.#undoLength - 2; at >= writes!; at -= 2) this.#undoWrite(at);
+    this.#undoLength = writes!;
+    // A leaf that was read since, when one of its keys had been written since, gives the key back what it had.
+    // What was read before has given nothing: then the key is as it was at the savepoint, perhaps deleted.
+    const { shadowed } = this.#tree.cold;
+    if (shadowed.length > shadowedBefore!) this.#index.linkNew(shadowed.splice(shadowedBefore!), shadowed);
+  }
+
   /** Ends the command and keeps its writes. */
   commit(): void {
     this.#assertInCommand();
@@ -247,17 +276,7 @@ export class LiveState implements StateWriter {
   /** Ends the command and takes its writes back: content, size and liveBytes are as they were. */
   rollback(): void {
     this.#assertInCommand();
-    for (let at = this.#undoLength - 2; at >= 0; at -= 2) {
-      const linked = this.#undo[at]!;
-      const unlinked = this.#undo[at + 1]!;
-      const undone =
-        unlinked > NO_RECORD ? this.#index.link(unlinked) : this.#index.unlink(this.#index.keyOf(linked));
-      assert(undone === linked, `undoing the write of record ${linked} takes out that record, not ${undone}`);
-      if (linked !== NO_RECORD) this.#index.free(linked);
-    }
-    // A leaf that was read while this command had written one of its keys gives the key back what it had.
-    const { shadowed } = this.#tree.cold;
-    if (shadowed.length > 0) this.#index.linkNew(shadowed.splice(0), shadowed);
+    this.rollbackTo(FIRST_WRITE);
     this.#end();
   }
 
@@ -267,6 +286,16 @@ export class LiveState implements StateWriter {
     assert(this.#tree.progress.snapshots === 0, 'no snapshot outlives a clear');
     this.#index.clear();
     this.#tree = new StateTree(this.#index, this.#shape);
+  }
+
+  /** Takes the write back whose records stand at `at`; those after it are taken back already. */
+  #undoWrite(at: number): void {
+    const linked = this.#undo[at]!;
+    const unlinked = this.#undo[at + 1]!;
+    const undone =
+      unlinked > NO_RECORD ? this.#index.link(unlinked) : this.#index.unlink(this.#index.keyOf(linked));
+    assert(undone === linked, `undoing the write of record ${linked} takes out that record, not ${undone}`);
+    if (linked !== NO_RECORD) this.#index.free(linked);
   }
 
   #end(): void {
