@@ -11,6 +11,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { createClient } from 'redis';
+import { STRING_BYTES_MAX } from '../src/keyvalue/layout.ts';
 import { encodeRequest } from '../src/keyvalue/request.ts';
 import { type RedisServer, startRedisServer } from '../src/server/redis-server.ts';
 import { MemoryOrdering } from './support/memory-ordering.ts';
@@ -102,10 +103,10 @@ test('clients: redis-cli', async (t) => {
   });
 });
 
-test('clients: a value of 16 MiB goes in and comes out', () =>
+test('clients: a value as large as allowed goes in and comes out', () =>
   withServer(async ({ host, port }) => {
     const socket = connect(port, host);
-    const value = Buffer.alloc(16 * 1024 * 1024, 'x');
+    const value = Buffer.alloc(STRING_BYTES_MAX, 'x');
     const replyLength = `+OK\r\n$${value.length}\r\n\r\n`.length + value.length;
     const received = receive(socket, replyLength);
     socket.write(Buffer.concat([encodeRequest(['SET', 'a', value]), encodeRequest(['GET', 'a'])]));

@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   TIDEMARK_COMMAND_TOO_LARGE: 'a command is larger than commandBytesMax',
   TIDEMARK_COMMAND_ASYNC: 'a command or query returned a promise; both are synchronous',
   TIDEMARK_VALUE_UNENCODABLE: 'an argument or stored value cannot be encoded, or is not within the limits',
+  TIDEMARK_SESSION_EXPIRED: 'the session was forgotten, or has gone past the command',
   TIDEMARK_LOCKED: 'another process owns the data directory',
   TIDEMARK_FILE_MISSING: 'a file or directory does not exist',
   TIDEMARK_FILE_EXISTS: 'a file that must be new exists already',

@@ -66,6 +66,9 @@ export interface Machine {
    */
   migrate?(state: MigrationState, context: CommandContext): void;
 
+  /** How many keys of the state are none that its users count. @default none */
+  auxiliaryKeys?(state: StateReader): number;
+
   /** A command as people and tools read it (`inspect log`). Must not throw, whatever the bytes. */
   describe(command: Uint8Array): string;
 }

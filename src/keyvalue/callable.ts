@@ -5,11 +5,14 @@
 
 import { copyOf } from '../base/bytes.ts';
 import { TidemarkError } from '../base/errors.ts';
+import type { Clock } from '../base/time.ts';
 import type { CallableMachine } from '../engine/machine.ts';
+import type { DeadlineObserver, KeyValueCommand } from './command.ts';
 import { CommandTable, fitsArity } from './command-table.ts';
 import { KEY_VALUE_COMMANDS, type KeyValueReadName, type KeyValueWriteName } from './commands.ts';
-import { keyValueMachine } from './machine.ts';
+import { createKeyValueMachine } from './machine.ts';
 import { unknownCommand, wrongArity } from './refusals.ts';
+import { PairList } from './reply-value.ts';
 import { encodeRequest, RequestParser } from './request.ts';
 
 /** A word of a command: text goes as UTF-8, numbers in decimal. */
@@ -26,25 +29,41 @@ export type KeyValueCommands = Readonly<Record<KeyValueWriteName, KeyValueCall>>
 /** Commands that only read: GET, EXISTS, MGET, DBSIZE, … At run time either case will do. */
 export type KeyValueQueries = Readonly<Record<KeyValueReadName, KeyValueCall>>;
 
-const table = new CommandTable(KEY_VALUE_COMMANDS);
+const table = new CommandTable<KeyValueCommand>(KEY_VALUE_COMMANDS);
 
-export const callableKeyValueMachine: CallableMachine<KeyValueCommands, KeyValueQueries> = {
-  ...keyValueMachine,
-  encodeCall(name, args) {
-    if (table.findName(name)?.kind !== 'write') throw unknownCall(name, 'command');
-    return requestOf(name, args);
-  },
-  query(state, name, args) {
-    if (table.findName(name)?.kind !== 'read') throw unknownCall(name, 'query');
-    const parser = new RequestParser();
-    parser.parseWhole(requestOf(name, args));
-    const found = table.find(parser);
-    if (found?.kind !== 'read') throw unknownCommand(parser);
-    if (!fitsArity(found, parser.count)) throw wrongArity(found.name);
-    return found.run(state, parser);
-  },
-  detach,
-};
+/** What the machine of a node needs of it. */
+export interface KeyValueParts {
+  /** For the answers of TTL and PTTL. */
+  readonly clock: Pick<Clock, 'now'>;
+  readonly deadlines: DeadlineObserver;
+}
+
+export function createCallableKeyValueMachine(
+  parts: KeyValueParts,
+): CallableMachine<KeyValueCommands, KeyValueQueries> {
+  const run = {
+    get time() {
+      return parts.clock.now();
+    },
+  };
+  return {
+    ...createKeyValueMachine(parts.deadlines),
+    encodeCall(name, args) {
+      if (table.findName(name)?.kind !== 'write') throw unknownCall(name, 'command');
+      return requestOf(name, args);
+    },
+    query(state, name, args) {
+      if (table.findName(name)?.kind !== 'read') throw unknownCall(name, 'query');
+      const parser = new RequestParser();
+      parser.parseWhole(requestOf(name, args));
+      const found = table.find(parser);
+      if (found?.kind !== 'read') throw unknownCommand(parser);
+      if (!fitsArity(found, parser.count)) throw wrongArity(found.name);
+      return found.run(state, parser, run);
+    },
+    detach,
+  };
+}
 
 /** The call as a client would send it. */
 function requestOf(name: string, args: readonly unknown[]): Uint8Array {
@@ -61,9 +80,11 @@ function wordOf(word: unknown): Uint8Array | string {
   );
 }
 
-/** Copies what is a view into the state. */
+/** Copies what is a view into the state; maps and pairs become lists, key and value in turn. */
 function detach(result: unknown): unknown {
   if (result instanceof Uint8Array) return copyOf(result);
+  if (result instanceof PairList) return result.items.map(detach);
+  if (result instanceof Map) return [...result].flat().map(detach);
   return Array.isArray(result) ? result.map(detach) : result;
 }
 

@@ -1,7 +1,7 @@
 /** Finds a command by the bytes of its name, upper or lower case alike, without making a string of them. */
 
 import { assert } from '../base/assert.ts';
-import { lowerCase, type RequestParser } from './request.ts';
+import { lowerCase, type Request } from './request.ts';
 
 /** What every command of the Redis port has, whoever runs it. */
 export interface CommandEntry {
@@ -13,6 +13,13 @@ export interface CommandEntry {
   readonly keys: KeyPositions;
   /** One line for COMMAND DOCS. */
   readonly summary: string;
+  /** What it belongs to, as Redis groups its commands. */
+  readonly group: string;
+}
+
+/** A command whose second word chooses among commands of their own, named `container|word`. */
+export interface Container<Entry extends CommandEntry> {
+  readonly subcommands?: readonly Entry[];
 }
 
 export interface KeyPositions {
@@ -30,11 +37,15 @@ interface Slot<Entry> {
 /** A power of two, several times the number of commands, so that a chain seldom has a second slot. */
 const SLOTS = 2048;
 
+/** No subcommand has a longer name. */
+const SUBCOMMAND_BYTES_MAX = 32;
+
 const LOWER_CASE = Uint8Array.from({ length: 256 }, (_, byte) => lowerCase(byte));
 
-export class CommandTable<Entry extends CommandEntry> {
+export class CommandTable<Entry extends CommandEntry & Container<Entry>> {
   readonly entries: readonly Entry[];
   readonly #slots: (Slot<Entry> | null)[] = Array.from({ length: SLOTS }, () => null);
+  readonly #containers = new Map<Entry, ReadonlyMap<string, Entry>>();
   readonly #nameBytesMax: number;
 
   constructor(entries: readonly Entry[]) {
@@ -46,12 +57,16 @@ export class CommandTable<Entry extends CommandEntry> {
       assert(this.#find(name, 0, name.length) === null, `one command has the name ${entry.name}`);
       const slot = slotOf(name, 0, name.length);
       this.#slots[slot] = { entry, name, next: this.#slots[slot] ?? null };
+      if (entry.subcommands !== undefined) this.#containers.set(entry, byLastWord(entry.subcommands));
     }
   }
 
-  /** The command that the request names, or null. */
-  find(request: RequestParser): Entry | null {
-    return this.#find(request.bytes, request.argumentStart(0), request.argumentLength(0));
+  /** The command that the request names, or null. Of a container, itself when no subcommand is named. */
+  find(request: Request): Entry | null {
+    const found = this.#find(request.bytes, request.argumentStart(0), request.argumentLength(0));
+    if (found === null || found.subcommands === undefined || request.count === 1) return found;
+    if (request.argumentLength(1) > SUBCOMMAND_BYTES_MAX) return found;
+    return this.#containers.get(found)?.get(request.text(1).toLowerCase()) ?? found;
   }
 
   findName(name: string): Entry | null {
@@ -73,6 +88,10 @@ export class CommandTable<Entry extends CommandEntry> {
 /** Whether a request with `count` arguments may call the command. */
 export function fitsArity(entry: CommandEntry, count: number): boolean {
   return entry.arity >= 0 ? count === entry.arity : count >= -entry.arity;
+}
+
+function byLastWord<Entry extends CommandEntry>(entries: readonly Entry[]): ReadonlyMap<string, Entry> {
+  return new Map(entries.map((entry) => [entry.name.slice(entry.name.indexOf('|') + 1), entry]));
 }
 
 function slotOf(bytes: Uint8Array, start: number, length: number): number {

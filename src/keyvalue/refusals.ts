@@ -14,6 +14,31 @@ export function notAnInteger(): Rejection {
   return new Rejection('ERR value is not an integer or out of range');
 }
 
+export function notAFloat(): Rejection {
+  return new Rejection('ERR value is not a valid float');
+}
+
+export function wrongType(): Rejection {
+  return new Rejection('WRONGTYPE Operation against a key holding the wrong kind of value');
+}
+
+export function valueTooLong(): Rejection {
+  return new Rejection('ERR string exceeds maximum allowed size (proto-max-bulk-len)');
+}
+
+export function invalidExpiry(command: string): Rejection {
+  return new Rejection(`ERR invalid expire time in '${command}' command`);
+}
+
+export function noSuchKey(): Rejection {
+  return new Rejection('ERR no such key');
+}
+
+/** A request that names a large value many times must not fill the memory. */
+export function replyTooLarge(bytesMax: number): Rejection {
+  return new Rejection(`ERR the reply would exceed ${bytesMax} bytes: ask for less at a time`);
+}
+
 export function wrongArity(name: string): Rejection {
   return new Rejection(`ERR wrong number of arguments for '${name}' command`);
 }

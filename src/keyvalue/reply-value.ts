@@ -12,6 +12,40 @@ export class VerbatimText {
   }
 }
 
+/** An error among other answers, as in those of EXEC. */
+export class ErrorReply {
+  /** With its leading code, as in `ERR syntax error`. */
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** Field and value, field and value: pairs of their own in RESP3, in turn in RESP2. */
+export class PairList {
+  readonly items: readonly ReplyValue[];
+
+  constructor(items: readonly ReplyValue[]) {
+    this.items = items;
+  }
+}
+
+/** A command of a transaction that the state does not answer, for the server to answer in its place. */
+export class ServerRequest {
+  /** Its frame. */
+  readonly frame: Uint8Array;
+
+  constructor(frame: Uint8Array) {
+    this.frame = frame;
+  }
+}
+
+/** No array at all: what EXEC answers when a watched key has changed. RESP2 tells it from a null string. */
+export class NullArray {}
+
+export const NULL_ARRAY = new NullArray();
+
 /**
  * - `string`: a status line, such as OK. Never text of a client: that is bytes.
  * - `number` and `bigint`: integers of 64 bits.
@@ -25,6 +59,10 @@ export type ReplyValue =
   | null
   | Uint8Array
   | VerbatimText
+  | ErrorReply
+  | PairList
+  | ServerRequest
+  | NullArray
   | readonly ReplyValue[]
   | ReadonlyMap<ReplyValue, ReplyValue>;
 

@@ -18,14 +18,14 @@
 
 import { assert } from '../base/assert.ts';
 import { bufferOf, NO_BYTES } from '../base/bytes.ts';
-import { VALUE_BYTES_MAX } from '../base/limits.ts';
 import { splitInline } from './inline.ts';
+import { STRING_BYTES_MAX } from './layout.ts';
 
 /** Arguments of one request, its name included: Redis's own limit until 7.0. */
 export const ARGUMENTS_MAX = 1024 * 1024;
 
-/** One argument: as large as the largest value. */
-export const BULK_BYTES_MAX = VALUE_BYTES_MAX;
+/** One argument: as large as the largest string. */
+export const BULK_BYTES_MAX = STRING_BYTES_MAX;
 
 /** One whole request: room for several of the largest values, and little enough to hold for one client. */
 export const REQUEST_BYTES_MAX = 64 * 1024 * 1024;
@@ -73,6 +73,11 @@ export interface Request {
   readonly count: number;
   /** The argument at `at`, 0 being the command's name, as a view. */
   argument(at: number): Uint8Array;
+  /** The argument with the line feed that always stands before it, as a view: see layout.ts. */
+  withLineFeed(at: number): Uint8Array;
+  /** The memory that holds the arguments, and where in it one begins. */
+  readonly bytes: Uint8Array;
+  argumentStart(at: number): number;
   argumentLength(at: number): number;
   /** Whether the argument is `word`, upper or lower case alike; `word` is in lower case. */
   isWord(at: number, word: string): boolean;
@@ -133,6 +138,12 @@ export class RequestParser implements Request {
     assert(at >= 0 && at < this.count, 'an argument is asked for that the request has');
     const start = this.#starts[at]!;
     return this.bytes.subarray(start, start + this.#lengths[at]!);
+  }
+
+  withLineFeed(at: number): Uint8Array {
+    assert(at >= 0 && at < this.count, 'an argument is asked for that the request has');
+    const start = this.#starts[at]!;
+    return this.bytes.subarray(start - 1, start + this.#lengths[at]!);
   }
 
   argumentStart(at: number): number {
@@ -278,6 +289,55 @@ export class RequestParser implements Request {
   #invalid(reason: string): RequestOutcome {
     this.reason = reason;
     return 'invalid';
+  }
+}
+
+/** A part of a request that is a request of its own: a command inside of another one. */
+export class RequestPart implements Request {
+  count = 0;
+  #whole: Request | null = null;
+  #first = 0;
+
+  /** Makes it the `count` arguments from `first` on. */
+  take(whole: Request, first: number, count: number): this {
+    assert(first >= 0 && count > 0 && first + count <= whole.count, 'a part lies in the request');
+    this.#whole = whole;
+    this.#first = first;
+    this.count = count;
+    return this;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#of(0).bytes;
+  }
+
+  argument(at: number): Uint8Array {
+    return this.#of(at).argument(this.#first + at);
+  }
+
+  withLineFeed(at: number): Uint8Array {
+    return this.#of(at).withLineFeed(this.#first + at);
+  }
+
+  argumentStart(at: number): number {
+    return this.#of(at).argumentStart(this.#first + at);
+  }
+
+  argumentLength(at: number): number {
+    return this.#of(at).argumentLength(this.#first + at);
+  }
+
+  isWord(at: number, word: string): boolean {
+    return this.#of(at).isWord(this.#first + at, word);
+  }
+
+  text(at: number): string {
+    return this.#of(at).text(this.#first + at);
+  }
+
+  #of(at: number): Request {
+    assert(this.#whole !== null && at >= 0 && at < this.count, 'an argument is asked for that the part has');
+    return this.#whole;
   }
 }
 

@@ -11,6 +11,7 @@ import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import { Engine } from '../engine/engine.ts';
 import type { Machine } from '../engine/machine.ts';
 import { requireVersions, type VersionHistory } from '../engine/versions.ts';
+import type { DeadlineTable } from '../keyvalue/deadline-table.ts';
 import { Log } from '../log/log.ts';
 import type { LogStatus } from '../log/log-files.ts';
 import type { LogOptions } from '../log/log-options.ts';
@@ -22,6 +23,7 @@ import type { FileSystem } from '../storage/file-system.ts';
 import { Activator } from './activate.ts';
 import { CommitRecorder } from './commit-recorder.ts';
 import type { DataDirectory } from './data-directory.ts';
+import { ExpiringOrdering } from './expiring-ordering.ts';
 import { Lateness } from './lateness.ts';
 import type { Node, NodeParts, NodeRecovery, RestoredCheckpoint } from './node.ts';
 import { NodeCheckpoints } from './node-checkpoints.ts';
@@ -57,6 +59,8 @@ export interface Assembly {
   readonly log: Required<LogOptions>;
   readonly local: Required<LocalOptions>;
   readonly checkpoint: ResolvedCheckpointOptions;
+  /** What the key-value machine tells of deadlines; null with another machine. */
+  readonly deadlines: DeadlineTable | null;
   readonly onProgress: (progress: RecoveryProgress) => void;
 }
 
@@ -72,6 +76,7 @@ export class Wiring {
 
   connect(node: Node<unknown, unknown>, parts: NodeParts): void {
     parts.ordering.start(parts.log);
+    parts.expiring?.start(parts.checkpoints.whenLoaded());
     this.#node = node;
     if (this.#early !== null) node.fail(this.#early);
   }
@@ -146,7 +151,10 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     tookMs: clock.monotonic() - started,
   };
   const lateness = new Lateness(clock);
-  return { engine, log, status, lock, ordering, commits, checkpoints, lateness, recovery };
+  const { deadlines } = assembly;
+  const expiring =
+    deadlines === null ? null : new ExpiringOrdering({ ordering, deadlines, state: engine.state, clock });
+  return { engine, log, status, lock, ordering, expiring, commits, checkpoints, lateness, recovery };
 }
 
 /** What the status says of the versions of the machine. */

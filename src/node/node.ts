@@ -12,6 +12,7 @@ import type { Ordering } from '../ordering/ordering.ts';
 import type { FileLock } from '../storage/file-system.ts';
 import type { CommitRecorder } from './commit-recorder.ts';
 import { closeDataDirectory } from './data-directory.ts';
+import type { ExpiringOrdering } from './expiring-ordering.ts';
 import type { Lateness } from './lateness.ts';
 import type { CheckpointSummary, NodeCheckpoints } from './node-checkpoints.ts';
 
@@ -44,6 +45,9 @@ export interface NodeStats {
   readonly keys: number;
   /** Keys that are still in files only. */
   readonly keysToLoad: number;
+  /** Keys that expire, about, and those that have; of the key-value machine. */
+  readonly keysWithDeadline: number;
+  readonly keysExpired: number;
   readonly stateBytes: number;
   /** Changes that the tree of the state does not have yet: they make the next root, or checkpoint, later. */
   readonly changesPending: number;
@@ -74,6 +78,8 @@ export interface NodeParts {
   readonly status: StatusFile;
   readonly lock: FileLock;
   readonly ordering: LocalOrdering;
+  /** What clients speak to instead, when keys expire. */
+  readonly expiring: ExpiringOrdering | null;
   readonly commits: CommitRecorder;
   readonly checkpoints: NodeCheckpoints;
   readonly lateness: Lateness;
@@ -118,7 +124,7 @@ export class Node<Commands, Queries> {
     return new Promise((resolve, reject) => {
       const command = this.#machine.encodeCall(name, args);
       const settle = (result: unknown): void => resolve(this.#machine.detach(result) as never);
-      this.#parts.ordering.enqueue(command, { settle, fail: reject });
+      this.ordering.enqueue(command, { settle, fail: reject });
     });
   }
 
@@ -133,7 +139,7 @@ export class Node<Commands, Queries> {
   ): Promise<Named<Queries, Name>['result']> {
     return new Promise((resolve, reject) => {
       const machine = this.#machine;
-      this.#parts.ordering.enqueueRead({
+      this.ordering.enqueueRead({
         read(state) {
           try {
             resolve(machine.detach(machine.query(state, name, args)));
@@ -191,14 +197,16 @@ export class Node<Commands, Queries> {
 
   /** The ordering, for servers that speak in bytes. */
   get ordering(): Ordering {
-    return this.#parts.ordering;
+    return this.#parts.expiring ?? this.#parts.ordering;
   }
 
   stats(): NodeStats {
-    const { engine, log, lateness, checkpoints } = this.#parts;
+    const { engine, log, lateness, checkpoints, expiring } = this.#parts;
     return {
-      keys: engine.approximateKeys,
+      keys: engine.approximateKeys - (this.#machine.auxiliaryKeys?.(engine.state) ?? 0),
       keysToLoad: engine.keysToLoad,
+      keysWithDeadline: expiring?.deadlineCount ?? 0,
+      keysExpired: expiring?.keysExpired ?? 0,
       stateBytes: engine.stateBytes,
       changesPending: engine.changesPending,
       commandsApplied: engine.commandsApplied,
@@ -244,6 +252,7 @@ export class Node<Commands, Queries> {
     this.#failure = error instanceof Error ? error : new Error(String(error));
     const [later, inFlight] = stopErrors(this.#failure);
     this.#parts.commits.stop();
+    this.#parts.expiring?.stop();
     this.#parts.engine.stop();
     try {
       this.#parts.ordering.stop(later, inFlight);
@@ -254,8 +263,9 @@ export class Node<Commands, Queries> {
   }
 
   async #close(): Promise<void> {
-    const { engine, ordering, log, status, lateness, commits, checkpoints } = this.#parts;
+    const { engine, ordering, expiring, log, status, lateness, commits, checkpoints } = this.#parts;
     lateness.stop();
+    expiring?.stop();
     commits.stop();
     try {
       await ordering.close();

@@ -6,10 +6,11 @@ import { systemClock } from '../base/time.ts';
 import { type CheckpointOptions, resolveCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import { type CallableMachine, requireMachineChain } from '../engine/machine.ts';
 import {
-  callableKeyValueMachine,
+  createCallableKeyValueMachine,
   type KeyValueCommands,
   type KeyValueQueries,
 } from '../keyvalue/callable.ts';
+import { DeadlineTable } from '../keyvalue/deadline-table.ts';
 import { type LogOptions, resolveLogOptions } from '../log/log-options.ts';
 import { type LocalOptions, resolveLocalOptions } from '../ordering/local-options.ts';
 import { MemoryFileSystem } from '../storage/memory-file-system.ts';
@@ -69,10 +70,11 @@ export async function open(
   const ordering = resolveOrdering(options.ordering);
   if (typeof options.dir !== 'string' || options.dir === '')
     throw invalidOption('dir', options.dir, 'a path');
-  const machine = options.machine ?? callableKeyValueMachine;
-  requireMachineChain(machine); // Before anything is made: a machine may be written by hand.
   const notices: string[] = [];
   const doors = resolveDoors(options, notices);
+  const deadlines = new DeadlineTable();
+  const machine = options.machine ?? createCallableKeyValueMachine({ clock: doors.clock, deadlines });
+  requireMachineChain(machine); // Before anything is made: a machine may be written by hand.
   const log = resolveLogOptions(options.log ?? {});
   const checkpoint = resolveCheckpointOptions({
     ...options.checkpoint,
@@ -99,6 +101,7 @@ export async function open(
       log,
       local: ordering.options,
       checkpoint,
+      deadlines: options.machine === undefined ? deadlines : null,
       onProgress: options.onProgress ?? (() => undefined),
     });
     const node = new Node(machine, parts);

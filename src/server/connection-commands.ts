@@ -2,193 +2,128 @@
  * Commands about the connection or the server, answered without the state and without the log.
  *
  * Meaning and error texts are those of Redis 7.0; CLIENT SETINFO and NO-TOUCH are those of 7.2, because
- * today's clients send them. There is no password yet, so AUTH answers as a Redis without one does.
+ * today's clients send them.
  */
 
 import { Rejection } from '../engine/machine.ts';
-import { type CommandEntry, fitsArity, type KeyPositions } from '../keyvalue/command-table.ts';
+import type { KeyPositions } from '../keyvalue/command-table.ts';
+import { TIDEMARK_STATE_SUBCOMMANDS } from '../keyvalue/commands.ts';
 import { parseInteger } from '../keyvalue/integer.ts';
 import { notAnInteger, startOf, syntaxError, unknownSubcommand, wrongArity } from '../keyvalue/refusals.ts';
 import { OK, type ReplyValue, VerbatimText } from '../keyvalue/reply-value.ts';
 import type { Request } from '../keyvalue/request.ts';
-import { commandCount, commandDocs, commandInfo, commandList } from './command-listing.ts';
-import { formatInfo, type InfoSections } from './info.ts';
+import { CLIENT_WORD_BYTES_MAX, clientNameAt, clientSubcommands, DEFAULT_USER } from './client-commands.ts';
+import { commandCount, commandDocs, commandInfo, commandKeys, commandList } from './command-listing.ts';
+import { configSubcommands } from './config-commands.ts';
+import {
+  type ConnectionCommand,
+  command,
+  container,
+  type ServedCheckpoints,
+  type ServerView,
+  type Session,
+  slowCommand,
+  type TransactionCommand,
+  transactionCommand,
+} from './connection-command.ts';
+import { formatInfo } from './info.ts';
 import type { Protocol } from './reply.ts';
 
 /** The Redis whose answers this port gives: clients choose by it what they may send. */
 export const REDIS_VERSION = '7.0.15';
 
-export interface ConnectionCommand extends CommandEntry {
-  readonly kind: 'connection';
-  /** May answer by a promise; the client's next request waits until it has. */
-  readonly isSlow: boolean;
-  run(session: Session, request: Request): ReplyValue | Promise<ReplyValue>;
-}
+const ALL_KEYS: KeyPositions = { first: 1, last: -1, step: 1 };
 
-/** What a command may know and change of the connection it came by. */
-export interface Session {
-  readonly id: number;
-  readonly remoteAddress: string;
-  readonly localAddress: string;
-  readonly ageSeconds: number;
-  readonly server: ServerView;
-  /** Set by CLIENT SETNAME; empty for none. */
-  name: string;
-  libraryName: string;
-  libraryVersion: string;
-  protocol: Protocol;
-  /** Takes no further requests, and closes once all earlier ones are answered. */
-  quit(): void;
-}
-
-/** What a command may know of the server. */
-export interface ServerView {
-  readonly commands: readonly ListedCommand[];
-  /** What CONFIG GET knows. */
-  readonly config: ReadonlyMap<string, string>;
-  readonly sessions: Iterable<Session>;
-  /** Null where there is nothing to save. */
-  readonly checkpoints: ServedCheckpoints | null;
-  info(): InfoSections;
-}
-
-/** What SAVE, BGSAVE and LASTSAVE need of a node. */
-export interface ServedCheckpoints {
-  /** Whether one is being taken. */
-  readonly isTaking: boolean;
-  /** When the newest was taken, or the node started when there is none: milliseconds since 1970. */
-  readonly lastTakenAt: number;
-  /**
-   * Takes one of everything answered so far; resolves when it is durable, with what there is to tell of it.
-   * Requests share a run.
-   */
-  take(): Promise<Readonly<Record<string, string | number>>>;
-}
-
-export interface ListedCommand extends CommandEntry {
-  readonly kind: 'read' | 'write' | 'connection';
-}
-
-/** Longest name or library of a client, in bytes: each client keeps three, and CLIENT LIST shows all. */
-export const CLIENT_WORD_BYTES_MAX = 256;
-
-interface Subcommand<Reply = ReplyValue> {
-  readonly name: string;
-  readonly arity: number;
-  run(session: Session, request: Request): Reply;
-}
-
-const NO_KEYS: KeyPositions = { first: 0, last: 0, step: 0 };
-
-/** The one user there is; Redis's name for a client that never said AUTH. */
-const DEFAULT_USER = 'default';
-
-const CLIENT_SUBCOMMANDS: readonly Subcommand[] = [
-  { name: 'getname', arity: 2, run: (session) => (session.name === '' ? null : bulk(session.name)) },
-  { name: 'id', arity: 2, run: (session) => session.id },
-  { name: 'info', arity: 2, run: (session) => new VerbatimText(`${describeSession(session)}\n`) },
-  { name: 'list', arity: 2, run: clientList },
-  { name: 'no-evict', arity: 3, run: onOrOff },
-  { name: 'no-touch', arity: 3, run: onOrOff },
-  { name: 'setinfo', arity: 4, run: clientSetInfo },
-  { name: 'setname', arity: 3, run: clientSetName },
-];
-
-const COMMAND_SUBCOMMANDS: readonly Subcommand[] = [
-  { name: 'count', arity: 2, run: ({ server }) => commandCount(server.commands) },
-  {
-    name: 'docs',
-    arity: -2,
-    run: ({ server }, request) => commandDocs(server.commands, textsFrom(request, 2)),
-  },
-  {
-    name: 'info',
-    arity: -2,
-    run: ({ server }, request) => commandInfo(server.commands, textsFrom(request, 2)),
-  },
-  { name: 'list', arity: 2, run: ({ server }) => commandList(server.commands) },
-];
-
-/** What Redis does not have. */
-const TIDEMARK_SUBCOMMANDS: readonly Subcommand<Promise<ReplyValue>>[] = [
-  { name: 'checkpoint', arity: 2, run: takeCheckpoint },
-];
-
-const CONFIG_SUBCOMMANDS: readonly Subcommand[] = [{ name: 'get', arity: -3, run: configGet }];
-
-export const CONNECTION_COMMANDS: readonly ConnectionCommand[] = [
+export const CONNECTION_COMMANDS: readonly (ConnectionCommand | TransactionCommand)[] = [
   command('auth', -2, 'Authenticate the connection', auth),
-  command('bgsave', -1, 'Begin a checkpoint', backgroundSave),
-  command('client', -2, 'Look after this connection', (session, request) =>
-    runSubcommand('client', CLIENT_SUBCOMMANDS, session, request),
-  ),
-  command('command', -1, 'Describe the commands', (session, request) =>
-    request.count === 1
-      ? commandInfo(session.server.commands, [])
-      : runSubcommand('command', COMMAND_SUBCOMMANDS, session, request),
-  ),
-  command('config', -2, 'Read the configuration', (session, request) =>
-    runSubcommand('config', CONFIG_SUBCOMMANDS, session, request),
-  ),
+  command('bgsave', -1, 'Begin a checkpoint', backgroundSave, 'server'),
+  container('client', 'Look after this connection', clientSubcommands()),
+  {
+    ...command('command', -1, 'Describe the commands', describeCommands, 'server'),
+    subcommands: [
+      command('command|count', 2, 'Count the commands', ({ server }) => commandCount(server.commands)),
+      command('command|docs', -2, 'Document commands', ({ server }, request) =>
+        commandDocs(server.commands, textsFrom(request, 2)),
+      ),
+      command('command|getkeys', -3, 'Tell which arguments of a command are keys', ({ server }, request) =>
+        commandKeys((part) => server.find(part), request),
+      ),
+      command('command|info', -2, 'Describe commands', ({ server }, request) =>
+        commandInfo(server.commands, textsFrom(request, 2)),
+      ),
+      command('command|list', -2, 'List the commands', ({ server }) => commandList(server.commands)),
+    ],
+  },
+  container('config', 'Read and set parameters', configSubcommands(), 'server'),
   command('echo', 2, 'Answer with the argument', (_, request) => request.argument(1)),
+  command('eval', -3, 'Refused: there are no scripts', refuseScripts, 'scripting'),
+  command('evalsha', -3, 'Refused: there are no scripts', refuseScripts, 'scripting'),
+  container('function', 'There are no functions', [
+    command('function|flush', -2, 'Forget the functions, of which there are none', () => OK, 'scripting'),
+    command('function|list', -2, 'List the functions, of which there are none', () => [], 'scripting'),
+    command('function|load', -3, 'Refused: there are no functions', refuseScripts, 'scripting'),
+  ]),
   command('hello', -1, 'Choose the protocol', hello),
   command(
     'info',
     -1,
     'Report on the server',
     (session, request) => new VerbatimText(formatInfo(session.server.info(), textsFrom(request, 1))),
+    'server',
   ),
-  command('lastsave', 1, 'Tell when the newest checkpoint was taken', lastSave),
+  command('lastsave', 1, 'Tell when the newest checkpoint was taken', lastSave, 'server'),
+  command('lolwut', -1, 'Tell the version', () => new VerbatimText(`Tidemark, as Redis ${REDIS_VERSION}\n`)),
   command('ping', -1, 'Answer', ping),
   command('quit', -1, 'Close the connection', quit),
   command('reset', 1, 'Make the connection as new', reset),
   slowCommand('save', 1, 'Take a checkpoint', save),
+  container('script', 'There are no scripts', [
+    command('script|exists', -3, 'Tell which scripts there are: none', noScripts, 'scripting'),
+    command('script|flush', -2, 'Forget the scripts, of which there are none', () => OK, 'scripting'),
+    command('script|load', 3, 'Refused: there are no scripts', refuseScripts, 'scripting'),
+  ]),
   command('select', 2, 'Choose the database, of which there is one', select),
-  slowCommand('tidemark', -2, 'What Tidemark does and Redis does not', (session, request) =>
-    runSubcommand('tidemark', TIDEMARK_SUBCOMMANDS, session, request),
-  ),
+  command('swapdb', 3, 'Exchange two databases, of which there is one', swapDatabases, 'server'),
+  container('tidemark', 'What Tidemark does and Redis does not', [
+    transactionCommand('tidemark|atomic', 2, 'Run the queued commands, all of them or none'),
+    slowCommand('tidemark|checkpoint', 2, 'Take a checkpoint, and tell of it', takeCheckpoint),
+    command('tidemark|status', 2, 'Tell how the node is', status, 'tidemark'),
+    ...TIDEMARK_STATE_SUBCOMMANDS,
+  ]),
+  command('time', 1, 'Tell the time', time, 'server'),
+  command('wait', 3, 'Wait for replicas, of which there are none', wait),
+  transactionCommand('discard', 1, 'Forget the queued commands'),
+  transactionCommand('exec', 1, 'Run the queued commands'),
+  transactionCommand('multi', 1, 'Begin to queue commands'),
+  transactionCommand('unwatch', 1, 'Watch no keys any more'),
+  {
+    ...transactionCommand('watch', -2, 'Run the next EXEC only if these keys stay as they are'),
+    keys: ALL_KEYS,
+  },
 ];
 
-function command(name: string, arity: number, summary: string, run: Subcommand['run']): ConnectionCommand {
-  return { kind: 'connection', name, arity, keys: NO_KEYS, summary, isSlow: false, run };
+function describeCommands({ server }: Session, request: Request): ReplyValue {
+  if (request.count > 1) throw unknownSubcommand('command', request);
+  return commandInfo(server.commands, []);
 }
 
-function slowCommand(
-  name: string,
-  arity: number,
-  summary: string,
-  run: ConnectionCommand['run'],
-): ConnectionCommand {
-  return { kind: 'connection', name, arity, keys: NO_KEYS, summary, isSlow: true, run };
-}
-
-function runSubcommand<Reply>(
-  container: string,
-  subcommands: readonly Subcommand<Reply>[],
-  session: Session,
-  request: Request,
-): Reply {
-  const found = subcommands.find(({ name }) => request.isWord(1, name));
-  if (found === undefined) throw unknownSubcommand(container, request);
-  const named = { ...found, name: `${container}|${found.name}`, keys: NO_KEYS, summary: '' };
-  if (!fitsArity(named, request.count)) throw wrongArity(named.name);
-  return found.run(session, request);
-}
-
-function auth(_: Session, request: Request): ReplyValue {
+function auth(session: Session, request: Request): ReplyValue {
   if (request.count > 3) throw syntaxError();
-  if (request.count === 2) {
+  if (request.count === 2 && session.server.isPassword === null) {
     throw new Rejection(
       'ERR AUTH <password> called without any password configured for the default user. ' +
         'Are you sure your configuration is correct?',
     );
   }
-  requireDefaultUser(request.text(1));
+  const user = request.count === 3 ? request.text(1) : DEFAULT_USER;
+  requirePassword(session, user, request.argument(request.count - 1));
+  session.isAuthenticated = true;
   return OK;
 }
 
-function requireDefaultUser(user: string): void {
-  if (user === DEFAULT_USER) return;
+/** Without a password any word will do, as for Redis's user without one. */
+function requirePassword({ server }: Session, user: string, word: Uint8Array): void {
+  if (user === DEFAULT_USER && (server.isPassword === null || server.isPassword(word))) return;
   throw new Rejection('WRONGPASS invalid username-password pair or user is disabled.');
 }
 
@@ -197,9 +132,11 @@ function hello(session: Session, request: Request): ReplyValue {
   let protocol = session.protocol;
   if (request.count > 1) protocol = protocolAt(request, 1);
   let name: string | null = null;
+  let { isAuthenticated } = session;
   for (let at = 2; at < request.count; at++) {
     if (request.isWord(at, 'auth') && at + 2 < request.count) {
-      requireDefaultUser(request.text(at + 1));
+      requirePassword(session, request.text(at + 1), request.argument(at + 2));
+      isAuthenticated = true;
       at += 2;
     } else if (request.isWord(at, 'setname') && at + 1 < request.count) {
       name = clientNameAt(request, at + 1);
@@ -210,6 +147,14 @@ function hello(session: Session, request: Request): ReplyValue {
       );
     }
   }
+  if (!isAuthenticated) {
+    throw new Rejection(
+      'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> ' +
+        'AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol ' +
+        'version at the same time',
+    );
+  }
+  session.isAuthenticated = isAuthenticated;
   session.protocol = protocol;
   if (name !== null) session.name = name;
   return new Map<ReplyValue, ReplyValue>([
@@ -244,6 +189,7 @@ function quit(session: Session): ReplyValue {
 function reset(session: Session): ReplyValue {
   session.name = '';
   session.protocol = 2;
+  session.isAuthenticated = session.server.isPassword === null;
   return 'RESET';
 }
 
@@ -254,6 +200,62 @@ function select(_: Session, request: Request): ReplyValue {
   if (database !== 0) throw new Rejection('ERR DB index is out of range');
   return OK;
 }
+
+function swapDatabases(_: Session, request: Request): ReplyValue {
+  for (const at of [1, 2]) {
+    const bytes = request.argument(at);
+    const database = parseInteger(bytes, 0, bytes.length);
+    if (database === null) throw new Rejection(`ERR invalid ${at === 1 ? 'first' : 'second'} DB index`);
+    if (database !== 0) throw new Rejection('ERR DB index is out of range');
+  }
+  return OK;
+}
+
+function time({ server }: Session): ReplyValue {
+  const now = server.now();
+  const seconds = Math.floor(now / 1000);
+  return [bulk(String(seconds)), bulk(String(Math.floor((now - seconds * 1000) * 1000)))];
+}
+
+/** How many replicas have the writes before it: there are none. */
+function wait(_: Session, request: Request): ReplyValue {
+  for (const at of [1, 2]) {
+    const bytes = request.argument(at);
+    const number = parseInteger(bytes, 0, bytes.length);
+    if (number === null)
+      throw at === 1 ? notAnInteger() : new Rejection('ERR timeout is not an integer or out of range');
+    if (at === 2 && number < 0) throw new Rejection('ERR timeout is negative');
+  }
+  return 0;
+}
+
+function refuseScripts(): ReplyValue {
+  throw new Rejection(
+    'ERR this server runs no scripts and no functions: MULTI and EXEC, or TIDEMARK ATOMIC, make several ' +
+      'commands one',
+  );
+}
+
+function noScripts(_: Session, request: Request): ReplyValue {
+  return Array.from({ length: request.count - 2 }, () => 0);
+}
+
+/** TIDEMARK STATUS: what INFO tells of the node, without Redis's names around it. */
+function status({ server }: Session): ReplyValue {
+  const found = new Map<ReplyValue, ReplyValue>();
+  for (const [section, lines] of Object.entries(server.info())) {
+    for (const [name, value] of Object.entries(lines)) {
+      const isOwn = name.startsWith('tidemark_');
+      if (!isOwn && !STATUS_SECTIONS.has(section)) continue;
+      const shown = Number.isSafeInteger(value) ? Number(value) : bulk(String(value));
+      found.set(bulk(isOwn ? name.slice('tidemark_'.length) : name), shown);
+    }
+  }
+  return found;
+}
+
+/** Of these all lines are told; of others those that only Tidemark has. */
+const STATUS_SECTIONS: ReadonlySet<string> = new Set(['clients', 'memory', 'keyspace', 'replication']);
 
 /** Other clients are served meanwhile, unlike in Redis. */
 async function save({ server }: Session): Promise<ReplyValue> {
@@ -288,59 +290,6 @@ function lastSave({ server }: Session): ReplyValue {
 function checkpointsOf({ checkpoints }: ServerView): ServedCheckpoints {
   if (checkpoints === null) throw new Rejection('ERR this server has no state to save');
   return checkpoints;
-}
-
-function clientSetName(session: Session, request: Request): ReplyValue {
-  session.name = clientNameAt(request, 2);
-  return OK;
-}
-
-function clientNameAt(request: Request, at: number): string {
-  return clientWordAt(request, at, 'Client names');
-}
-
-/** Printable ASCII without blanks: anything else would break the lines of CLIENT LIST. */
-function clientWordAt(request: Request, at: number, what: string): string {
-  if (request.argumentLength(at) > CLIENT_WORD_BYTES_MAX) {
-    throw new Rejection(`ERR ${what} cannot be longer than ${CLIENT_WORD_BYTES_MAX} bytes.`);
-  }
-  const word = request.text(at);
-  if (/^[!-~]*$/.test(word)) return word;
-  throw new Rejection(`ERR ${what} cannot contain spaces, newlines or special characters.`);
-}
-
-function clientSetInfo(session: Session, request: Request): ReplyValue {
-  if (request.isWord(2, 'lib-name')) session.libraryName = clientWordAt(request, 3, 'lib-name');
-  else if (request.isWord(2, 'lib-ver')) session.libraryVersion = clientWordAt(request, 3, 'lib-ver');
-  else throw new Rejection(`ERR Unrecognized option '${startOf(request, 2, CLIENT_WORD_BYTES_MAX)}'`);
-  return OK;
-}
-
-/** No client is evicted and no key is touched, so either word changes nothing. */
-function onOrOff(_: Session, request: Request): ReplyValue {
-  if (!request.isWord(2, 'on') && !request.isWord(2, 'off')) throw syntaxError();
-  return OK;
-}
-
-function clientList(session: Session): ReplyValue {
-  const lines = Array.from(session.server.sessions, (each) => `${describeSession(each)}\n`);
-  return new VerbatimText(lines.join(''));
-}
-
-function describeSession(session: Session): string {
-  return (
-    `id=${session.id} addr=${session.remoteAddress} laddr=${session.localAddress} name=${session.name} ` +
-    `age=${session.ageSeconds} flags=N db=0 user=${DEFAULT_USER} ` +
-    `lib-name=${session.libraryName} lib-ver=${session.libraryVersion} resp=${session.protocol}`
-  );
-}
-
-/** Each pattern is a whole name or `*`: there are too few parameters for more. */
-function configGet(session: Session, request: Request): ReplyValue {
-  const patterns = textsFrom(request, 2).map((pattern) => pattern.toLowerCase());
-  const isAsked = (name: string) => patterns.includes(name) || patterns.includes('*');
-  const found = [...session.server.config].filter(([name]) => isAsked(name));
-  return new Map<ReplyValue, ReplyValue>(found.map(([name, value]) => [bulk(name), bulk(value)]));
 }
 
 function textsFrom(request: Request, first: number): string[] {

@@ -18,18 +18,19 @@ import { assert } from '../base/assert.ts';
 import { copyOf } from '../base/bytes.ts';
 import { isTidemarkError } from '../base/errors.ts';
 import { Rejection } from '../engine/machine.ts';
-import { type CommandTable, fitsArity } from '../keyvalue/command-table.ts';
-import type { KeyValueCommand } from '../keyvalue/commands.ts';
+import { fitsArity } from '../keyvalue/command-table.ts';
 import { unknownCommand, wrongArity } from '../keyvalue/refusals.ts';
-import type { ReplyValue } from '../keyvalue/reply-value.ts';
-import { type RequestParser, RequestProgress } from '../keyvalue/request.ts';
+import { OK, type ReplyValue } from '../keyvalue/reply-value.ts';
+import { type Request, type RequestParser, RequestProgress } from '../keyvalue/request.ts';
 import type { Connection, ConnectionHandler } from '../network/connection.ts';
-import type { CommandSink, Ordering, ReadSink } from '../ordering/ordering.ts';
+import type { CommandSink, ReadSink } from '../ordering/ordering.ts';
 import type { StateReader } from '../state/state.ts';
-import type { ConnectionCommand, ServerView, Session } from './connection-commands.ts';
+import { ClientTransaction, completed } from './client-transaction.ts';
+import type { PortCommand, ServerView, Session, TransactionCommand } from './connection-command.ts';
+import type { ConnectionContext } from './connection-context.ts';
 import { Fifo } from './fifo.ts';
 import { InputBuffer } from './input-buffer.ts';
-import type { Protocol, ReplyBuffer, ReplyBufferPool } from './reply.ts';
+import type { Protocol, ReplyBuffer } from './reply.ts';
 
 /** Replies that a client has not taken, above which no more requests are taken from it. */
 export const OUTPUT_BYTES_PAUSE = 1024 * 1024;
@@ -52,44 +53,19 @@ const WAITING_OVERHEAD_BYTES = 96;
 /** What a browser sends when a web page makes it talk to this port: Redis drops it too. */
 const BROWSER_WORDS = ['post', 'host:'];
 
-export type PortCommand = KeyValueCommand | ConnectionCommand;
+/** Commands that a client may send before it has said the password. */
+const OPEN_COMMANDS: ReadonlySet<string> = new Set(['auth', 'hello', 'quit', 'reset']);
 
-/** What the connections of one server share. */
-export interface ConnectionContext extends ServerView {
-  readonly ordering: Ordering;
-  readonly table: CommandTable<PortCommand>;
-  /** For the input; and another one for requests that waited, since those are answered in between. */
-  readonly parser: RequestParser;
-  readonly waitingParser: RequestParser;
-  readonly buffers: ReplyBufferPool;
-  /** True from an `enqueue` that returned false until the ordering is drained. */
-  readonly isBackedUp: boolean;
-  /**
-   * Replies that a client has not taken, above which it is dropped: requests already taken can get it here.
-   */
-  readonly outputBytesMax: number;
-  commandsTaken: number;
-  clientsDropped: number;
-  monotonic(): number;
-  /** The ordering wants no more for now. */
-  backUp(): void;
-  /** Calls `proceed` of the connection when the ordering is drained. */
-  awaitRoom(connection: ClientConnection): void;
-  /** Calls `turnEnded` of the connection when all input of this turn has been answered. */
-  atTurnEnd(connection: ClientConnection): void;
-  /** Accounts for memory of input buffers; false when all clients together hold too much. */
-  holdInput(bytes: number): boolean;
-  /** Accounts for replies and waiting requests; false when all clients together hold too much. */
-  holdOutput(bytes: number): boolean;
-  forget(connection: ClientConnection): void;
-}
+/** Commands that act at once although a transaction is open. */
+const UNQUEUED_COMMANDS: ReadonlySet<string> = new Set(['quit', 'reset']);
 
 /**
  * An answer that must wait for those before it. `after` counts the operations of this connection before it.
  */
 type Waiting =
   | { readonly kind: 'read' | 'local'; readonly after: number; readonly frame: Uint8Array }
-  | { readonly kind: 'refused'; readonly after: number; readonly text: string };
+  | { readonly kind: 'refused'; readonly after: number; readonly text: string }
+  | { readonly kind: 'ready'; readonly after: number; readonly value: ReplyValue };
 
 export class ClientConnection implements CommandSink, ReadSink, ConnectionHandler, Session {
   readonly id: number;
@@ -97,6 +73,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   libraryName = '';
   libraryVersion = '';
   protocol: Protocol = 2;
+  isAuthenticated: boolean;
 
   readonly #context: ConnectionContext;
   readonly #socket: Connection;
@@ -108,6 +85,11 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   #isStalled = false;
   /** A slow command was taken and is not answered yet. */
   #isHeld = false;
+  /** WATCH commands not answered yet: what comes after them may depend on what they find. */
+  #watchesWaiting = 0;
+  readonly #transaction = new ClientTransaction();
+  /** Bytes of it that the server counts as input of this client. */
+  #transactionBytes = 0;
 
   /** Operations handed to the ordering, and those it has answered. */
   #enqueued = 0;
@@ -135,6 +117,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     this.id = id;
     this.#socket = socket;
     this.#context = context;
+    this.isAuthenticated = context.isPassword === null;
     this.#openedAtMs = context.monotonic();
   }
 
@@ -226,13 +209,13 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   settle(result: unknown): void {
     this.#answered++;
     if (this.#isClosed) return;
-    this.#reply(result as ReplyValue);
+    this.#reply(completed(result as ReplyValue, this));
     if (this.#waiting.length > 0) this.#answerWaiting();
   }
 
   fail(error: unknown): void {
     if (this.#isReadingNow) this.#isReadingNow = false;
-    else if (this.#isReadNext()) this.#shiftWaiting();
+    else if (this.#isReadNext()) this.#forgetRead(this.#shiftWaiting());
     this.#answered++;
     this.#refuse(errorText(error));
     this.#answerWaiting();
@@ -292,7 +275,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   }
 
   #mayTake(): boolean {
-    if (this.#isHeld) return false;
+    if (this.#isHeld || this.#watchesWaiting > 0) return false;
     const unsent = this.#bufferedBytes + (this.#output === null ? 0 : this.#output.length);
     return unsent < OUTPUT_BYTES_PAUSE && this.#waitingBytes < WAITING_BYTES_MAX && !this.#context.isBackedUp;
   }
@@ -307,19 +290,64 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   #dispatch(request: RequestParser): void {
     this.#context.commandsTaken++;
     const command = this.#context.table.find(request);
-    if (command === null || command.kind === 'connection' || !fitsArity(command, request.count)) {
+    if (command === null || !fitsArity(command, request.count) || isUnknownSubcommand(command, request)) {
+      this.#transaction.abort();
       this.#dispatchLocal(request, command);
+    } else if (!this.isAuthenticated && !OPEN_COMMANDS.has(command.name)) {
+      this.#refuseInTurn('NOAUTH Authentication required.');
+    } else if (command.kind === 'transaction' && !(command.name === 'unwatch' && this.#transaction.isOpen)) {
+      this.#dispatchTransaction(request, command);
+    } else if (this.#transaction.isOpen && !UNQUEUED_COMMANDS.has(command.name)) {
+      this.#queue(request, command);
     } else if (command.kind === 'write') {
-      this.#enqueueWrite(request);
-    } else {
+      this.#enqueueWrite(request.frame());
+    } else if (command.kind === 'read') {
       this.#enqueueRead(request);
+    } else {
+      if (command.name === 'reset') this.#transaction.reset();
+      this.#dispatchLocal(request, command);
     }
   }
 
-  #enqueueWrite(request: RequestParser): void {
+  // --- Transactions ----------------------------------------------------------------------------------------
+
+  #dispatchTransaction(request: RequestParser, { name }: TransactionCommand): void {
+    const step = this.#transaction.step(name);
+    if (step.kind === 'reply') this.#replyInTurn(step.value);
+    else if (step.kind === 'refuse') this.#refuseInTurn(step.text);
+    else if (step.kind === 'run') this.#enqueueWrite(step.command);
+    else if (this.#enqueueRead(request) === 'waiting') this.#watchesWaiting++;
+    this.#countTransaction();
+  }
+
+  #queue(request: RequestParser, command: PortCommand): void {
+    const refusal = this.#transaction.queue(request, command);
+    if (refusal !== null) this.#refuseInTurn(refusal);
+    else if (this.#countTransaction()) this.#replyInTurn('QUEUED');
+  }
+
+  /** Tells the server what the transaction holds. False when that was too much, and the client is dropped. */
+  #countTransaction(): boolean {
+    const change = this.#transaction.bytes - this.#transactionBytes;
+    this.#transactionBytes += change;
+    if (this.#context.holdInput(change) || change <= 0) return true;
+    this.#context.clientsDropped++;
+    this.drop();
+    return false;
+  }
+
+  /** Notes what the keys of a WATCH hold. */
+  #watch(state: StateReader, request: Request): ReplyValue {
+    this.#watchAnswered();
+    this.#transaction.watch(state, request);
+    this.#countTransaction();
+    return OK;
+  }
+
+  #enqueueWrite(frame: Uint8Array): void {
     this.#enqueued++; // Before the call: an ordering may answer within it.
     try {
-      if (!this.#context.ordering.enqueue(request.frame(), this)) this.#context.backUp();
+      if (!this.#context.ordering.enqueue(frame, this)) this.#context.backUp();
     } catch (error) {
       if (!isTidemarkError(error)) throw error;
       this.#enqueued--;
@@ -327,7 +355,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     }
   }
 
-  #enqueueRead(request: RequestParser): void {
+  #enqueueRead(request: RequestParser): 'done' | 'waiting' {
     const after = this.#enqueued++;
     this.#isReadingNow = true;
     try {
@@ -337,11 +365,12 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
       this.#isReadingNow = false;
       this.#enqueued--;
       this.#refuseInTurn(errorText(error));
-      return;
+      return 'done';
     }
-    if (!this.#isReadingNow) return;
+    if (!this.#isReadingNow) return 'done';
     this.#isReadingNow = false;
     this.#wait({ kind: 'read', after, frame: copyOf(request.frame()) }, request.frameBytes);
+    return 'waiting';
   }
 
   /** A request that needs no ordering: about the connection, or one that is refused for its name or arity. */
@@ -378,6 +407,19 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     return first !== undefined && first.kind === 'read' && first.after === this.#answered;
   }
 
+  /** A read that will not be answered: a WATCH holds the client no longer. */
+  #forgetRead(read: Waiting): void {
+    assert(read.kind === 'read', 'a read fails as a read');
+    assert(this.#context.waitingParser.parseWhole(read.frame), 'a frame is parsed again as it was');
+    if (this.#context.table.find(this.#context.waitingParser)?.name === 'watch') this.#watchAnswered();
+  }
+
+  #watchAnswered(): void {
+    if (this.#watchesWaiting === 0) return;
+    this.#watchesWaiting--;
+    this.#dueTurnEnd(); // Which goes on taking requests.
+  }
+
   /** Answers what waited for no more than the answers given so far. */
   #answerWaiting(): void {
     for (;;) {
@@ -386,6 +428,8 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
       this.#shiftWaiting();
       if (first.kind === 'refused') {
         this.#refuse(first.text);
+      } else if (first.kind === 'ready') {
+        this.#reply(first.value);
       } else {
         assert(this.#context.waitingParser.parseWhole(first.frame), 'a frame is parsed again as it was');
         this.#answerLocal(this.#context.waitingParser);
@@ -430,9 +474,10 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
 
   #answerRead(state: StateReader, request: RequestParser): void {
     const command = this.#context.table.find(request);
-    assert(command !== null && command.kind === 'read', 'only a read is answered from the state');
+    assert(command !== null, 'a request that was taken is known');
     try {
-      this.#reply(command.run(state, request));
+      if (command.kind === 'read') this.#reply(command.run(state, request, this.#context.readRun));
+      else this.#reply(this.#watch(state, request));
     } catch (error) {
       if (!(error instanceof Rejection) && !isTidemarkError(error)) throw error;
       this.#refuse(errorText(error));
@@ -455,6 +500,12 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
   #refuseInTurn(text: string): void {
     if (this.#enqueued === this.#answered) this.#refuse(text);
     else this.#wait({ kind: 'refused', after: this.#enqueued, text }, text.length);
+  }
+
+  /** Answers behind all answers that are still to come. */
+  #replyInTurn(value: ReplyValue): void {
+    if (this.#enqueued === this.#answered) this.#reply(value);
+    else this.#wait({ kind: 'ready', after: this.#enqueued, value }, 0);
   }
 
   #outputOfTurn(): ReplyBuffer {
@@ -514,12 +565,21 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     this.#context.holdOutput(-this.#accountedBytes);
     this.#accountedBytes = 0;
     this.#waiting.clear();
+    this.#context.holdInput(-this.#transactionBytes);
+    this.#transactionBytes = 0;
+    this.#transaction.reset();
     this.#output = null;
   }
 }
 
 function bytesOf(waiting: Waiting): number {
+  if (waiting.kind === 'ready') return 0;
   return waiting.kind === 'refused' ? waiting.text.length : waiting.frame.length;
+}
+
+/** Whether a container's subcommand is none that there is. COMMAND alone is a command. */
+function isUnknownSubcommand(command: PortCommand, request: Request): boolean {
+  return command.subcommands !== undefined && request.count > 1;
 }
 
 /** An error as a line of the protocol. A full disk has Redis's own code for it, which clients know. */

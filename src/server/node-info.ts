@@ -46,8 +46,12 @@ export function nodeInfo(node: InformedNode): InfoSections {
     },
     stats: {
       commands_applied: stats.commandsApplied,
+      expired_keys: stats.keysExpired,
       tidemark_lateness_ms_max: stats.latenessMsMax.toFixed(1),
     },
-    keyspace: stats.keys === 0 ? {} : { db0: `keys=${stats.keys},expires=0,avg_ttl=0` },
+    keyspace:
+      stats.keys === 0
+        ? {}
+        : { db0: `keys=${stats.keys},expires=${Math.min(stats.keysWithDeadline, stats.keys)},avg_ttl=0` },
   };
 }

@@ -6,21 +6,21 @@
  * enough, no client is read any more until it is drained.
  */
 
+import { sha256 } from '../base/digest.ts';
 import { requireInteger, requireKnownOptions } from '../base/options.ts';
 import { type Clock, systemClock } from '../base/time.ts';
+import type { ReadRun } from '../keyvalue/command.ts';
 import { CommandTable } from '../keyvalue/command-table.ts';
 import { KEY_VALUE_COMMANDS } from '../keyvalue/commands.ts';
-import { BULK_BYTES_MAX, RequestParser } from '../keyvalue/request.ts';
+import { BULK_BYTES_MAX, type Request, RequestParser } from '../keyvalue/request.ts';
 import type { Connection, ConnectionHandler, Listen, Listener } from '../network/connection.ts';
 import { listenTcp } from '../network/tcp.ts';
 import type { Ordering } from '../ordering/ordering.ts';
-import {
-  ClientConnection,
-  type ConnectionContext,
-  OUTPUT_BYTES_PAUSE,
-  type PortCommand,
-} from './connection.ts';
-import { CONNECTION_COMMANDS, REDIS_VERSION, type ServedCheckpoints } from './connection-commands.ts';
+import { ServerConfig } from './config.ts';
+import { ClientConnection, OUTPUT_BYTES_PAUSE } from './connection.ts';
+import type { PortCommand, ServedCheckpoints } from './connection-command.ts';
+import { CONNECTION_COMMANDS, REDIS_VERSION } from './connection-commands.ts';
+import type { ConnectionContext } from './connection-context.ts';
 import { type InfoSections, mergeInfo } from './info.ts';
 import { ReplyBufferPool } from './reply.ts';
 
@@ -48,6 +48,8 @@ export interface RedisServerOptions {
    * 1 MiB to 64 GiB. @default 1073741824
    */
   readonly inputBytesMax?: number;
+  /** What a client must say by AUTH first; without it clients need none. @default null */
+  readonly password?: string | null;
   /** What SAVE, BGSAVE and LASTSAVE act on; without it they are refused. @default null */
   readonly checkpoints?: ServedCheckpoints | null;
   /** What INFO says besides the server's own numbers: section to lines. Its lines have the last word. */
@@ -93,6 +95,7 @@ const OPTION_DEFAULTS = {
   outputBytesMax: OUTPUT_BYTES_MAX_DEFAULT,
   outputTotalBytesMax: OUTPUT_TOTAL_BYTES_MAX_DEFAULT,
   inputBytesMax: INPUT_BYTES_MAX_DEFAULT,
+  password: null,
   checkpoints: null,
   info: () => ({}),
   clock: systemClock,
@@ -116,7 +119,9 @@ export class RedisServer implements ConnectionContext {
   readonly parser = new RequestParser();
   readonly waitingParser = new RequestParser();
   readonly buffers = new ReplyBufferPool();
-  readonly config: ReadonlyMap<string, string>;
+  readonly config: ServerConfig;
+  readonly isPassword: ((word: Uint8Array) => boolean) | null;
+  readonly readRun: ReadRun;
   commandsTaken = 0;
   clientsDropped = 0;
 
@@ -136,16 +141,24 @@ export class RedisServer implements ConnectionContext {
   constructor(options: Required<RedisServerOptions>) {
     this.#options = options;
     this.ordering = options.ordering;
-    this.config = new Map([
-      ['appendfsync', 'always'],
-      ['appendonly', 'yes'],
-      ['databases', '1'],
-      ['maxclients', String(this.#options.connectionsMax)],
-      ['maxmemory', '0'],
-      ['proto-max-bulk-len', String(BULK_BYTES_MAX)],
-      ['save', ''],
-      ['timeout', '0'],
-    ]);
+    this.config = new ServerConfig({
+      appendfsync: 'always',
+      appendonly: 'yes',
+      databases: '1',
+      maxclients: String(options.connectionsMax),
+      maxmemory: '0',
+      'maxmemory-policy': 'noeviction',
+      'notify-keyspace-events': '',
+      'proto-max-bulk-len': String(BULK_BYTES_MAX),
+      save: '',
+      timeout: '0',
+    });
+    this.isPassword = options.password === null ? null : passwordCheck(options.password);
+    this.readRun = {
+      get time() {
+        return options.clock.now();
+      },
+    };
   }
 
   get host(): string {
@@ -162,6 +175,21 @@ export class RedisServer implements ConnectionContext {
 
   get sessions(): Iterable<ClientConnection> {
     return this.#connections;
+  }
+
+  find(request: Request): PortCommand | null {
+    return this.table.find(request);
+  }
+
+  now(): number {
+    return this.#options.clock.now();
+  }
+
+  resetCounts(): void {
+    this.commandsTaken = 0;
+    this.clientsDropped = 0;
+    this.#connectionsAccepted = this.#connections.size;
+    this.#connectionsRejected = 0;
   }
 
   get checkpoints(): ServedCheckpoints | null {
@@ -286,4 +314,10 @@ export class RedisServer implements ConnectionContext {
     for (let at = 0; at < this.#turn.length; at++) this.#turn[at]!.turnEnded();
     this.#turn = [];
   };
+}
+
+/** Compares digests, so that the time of a comparison tells nothing of the password. */
+function passwordCheck(password: string): (word: Uint8Array) => boolean {
+  const digest = sha256(Buffer.from(password));
+  return (word) => Buffer.from(sha256(word)).equals(digest);
 }

@@ -6,7 +6,7 @@
  */
 
 import { assert, unreachable } from '../base/assert.ts';
-import { type ReplyValue, VerbatimText } from '../keyvalue/reply-value.ts';
+import { ErrorReply, NullArray, PairList, type ReplyValue, VerbatimText } from '../keyvalue/reply-value.ts';
 
 /** The version of the protocol that a client speaks; 2 until it says HELLO 3. */
 export type Protocol = 2 | 3;
@@ -44,6 +44,7 @@ const TYPE_VERBATIM = 61;
 
 const OK_LINE = Buffer.from('+OK\r\n');
 const NULL_BULK = Buffer.from('$-1\r\n');
+const NULL_ARRAY_RESP2 = Buffer.from('*-1\r\n');
 const NULL_RESP3 = Buffer.from('_\r\n');
 const VERBATIM_FORMAT = 'txt:';
 
@@ -100,12 +101,26 @@ export class ReplyBuffer {
         this.#append(key, protocol, depth + 1);
         this.#append(item, protocol, depth + 1);
       }
+    } else if (value instanceof ErrorReply) {
+      this.appendError(value.text);
+    } else if (value instanceof NullArray) {
+      this.#appendBytes(protocol === 3 ? NULL_RESP3 : NULL_ARRAY_RESP2);
+    } else if (value instanceof PairList) {
+      this.#appendPairs(value.items, protocol, depth);
     } else if (Array.isArray(value)) {
       const items = value as readonly ReplyValue[];
       this.#appendNumber(TYPE_ARRAY, items.length);
       for (const item of items) this.#append(item, protocol, depth + 1);
     } else {
       unreachable(value as never);
+    }
+  }
+
+  #appendPairs(items: readonly ReplyValue[], protocol: Protocol, depth: number): void {
+    this.#appendNumber(TYPE_ARRAY, protocol === 3 ? items.length / 2 : items.length);
+    for (let at = 0; at < items.length; at++) {
+      if (protocol === 3 && at % 2 === 0) this.#appendNumber(TYPE_ARRAY, 2);
+      this.#append(items[at]!, protocol, depth + 1);
     }
   }
 

@@ -43,6 +43,8 @@ export class LiveState implements StateWriter {
   #isInCommand = false;
   /** Commands and slices, ever: an iteration must not see any. */
   #writes = 0;
+  /** Writes of the running command, those taken back included. */
+  #writesInCommand = 0;
   /** Writes of the last command, for which the index was not compacted yet. */
   #writesToCompact = 0;
 
@@ -299,7 +301,8 @@ export class LiveState implements StateWriter {
   }
 
   #end(): void {
-    this.#writesToCompact = this.#undoLength / 2;
+    this.#writesToCompact = this.#writesInCommand;
+    this.#writesInCommand = 0;
     this.#undoLength = 0;
     if (this.#undo.length > UNDO_KEPT_MAX) this.#undo = [];
     this.#isInCommand = false;
@@ -317,6 +320,7 @@ export class LiveState implements StateWriter {
     this.#undo[this.#undoLength] = linked;
     this.#undo[this.#undoLength + 1] = unlinked;
     this.#undoLength += 2;
+    this.#writesInCommand++;
   }
 
   #assertInCommand(): void {
