@@ -12,6 +12,7 @@ import { EXPIRY_COMMANDS } from './expiry-commands.ts';
 import { HASH_COMMANDS } from './hash-commands.ts';
 import { KEY_COMMANDS } from './key-commands.ts';
 import { NUMBER_COMMANDS } from './number-commands.ts';
+import { OBJECT_COMMANDS } from './object-commands.ts';
 import { unknownSubcommand } from './refusals.ts';
 import { RANGE_COMMAND, SCAN_COMMANDS } from './scan-commands.ts';
 import { SESSION_COMMAND } from './sessions.ts';
@@ -25,6 +26,7 @@ const COMMANDS = [
   ...NUMBER_COMMANDS,
   ...BIT_COMMANDS,
   ...KEY_COMMANDS,
+  ...OBJECT_COMMANDS,
   ...SCAN_COMMANDS,
   ...EXPIRY_COMMANDS,
   ...HASH_COMMANDS,

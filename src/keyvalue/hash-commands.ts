@@ -6,12 +6,12 @@ import { integerAt, REPLY_BYTES_MAX } from './arguments.ts';
 import { commandsOf, ONE_KEY } from './command.ts';
 import { matchesGlob } from './glob.ts';
 import { HashEditor, type HashEntry, type HashReader, readHash } from './hash-value.ts';
-import { addIntegers, encodeInteger, parseInteger } from './integer.ts';
+import { addIntegers, encodeInteger, INTEGER_MAX, INTEGER_MIN, parseInteger } from './integer.ts';
 import { keyAt } from './key-space.ts';
 import { parseLongDouble } from './long-double.ts';
 import { encodeSum, latin1 } from './number-commands.ts';
 import { pick } from './pick.ts';
-import { notAFloat, notAnInteger, replyTooLarge, syntaxError, wrongArity } from './refusals.ts';
+import { notAFloat, replyTooLarge, syntaxError, wrongArity } from './refusals.ts';
 import { OK, PairList, type ReplyValue } from './reply-value.ts';
 import type { Request } from './request.ts';
 import { cursorAt, scanOptions } from './scan-commands.ts';
@@ -182,12 +182,8 @@ function randomFields(state: StateReader, request: Request): ReplyValue {
     const hash = hashAt(state, request);
     return hash === null ? null : hash.entry(pick(hash.count)).field;
   }
-  const wanted = integerAt(request, 2);
-  if (request.count > 4 || (request.count === 4 && !request.isWord(3, 'withvalues'))) throw syntaxError();
+  const wanted = randomCountAt(request);
   const areValuesWanted = request.count === 4;
-  if (typeof wanted === 'bigint') {
-    throw areValuesWanted ? new Rejection('ERR value is out of range') : notAnInteger();
-  }
   const hash = hashAt(state, request);
   if (hash === null) return [];
   const size = new ReplySize();
@@ -198,6 +194,18 @@ function randomFields(state: StateReader, request: Request): ReplyValue {
     if (areValuesWanted) items.push(size.counted(value));
   }
   return areValuesWanted ? new PairList(items) : items;
+}
+
+function randomCountAt(request: Request): number {
+  const count = integerAt(request, 2);
+  if (count === INTEGER_MIN) {
+    throw new Rejection(`ERR value is out of range, value must between ${-INTEGER_MAX} and ${INTEGER_MAX}`);
+  }
+  if (request.count > 4 || (request.count === 4 && !request.isWord(3, 'withvalues'))) throw syntaxError();
+  const half = INTEGER_MAX / 2n;
+  if (request.count === 4 && (count < -half || count > half))
+    throw new Rejection('ERR value is out of range');
+  return Number(count);
 }
 
 function repeatedSlots(wanted: number, count: number): number[] {

@@ -4,19 +4,9 @@ import { bufferOf } from '../base/bytes.ts';
 import { Rejection } from '../engine/machine.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 import { integerAt } from './arguments.ts';
-import {
-  ALL_KEYS,
-  commandsOf,
-  type KeyValueCommand,
-  NO_KEYS,
-  ONE_KEY,
-  TWO_KEYS,
-  type WriteRun,
-} from './command.ts';
+import { ALL_KEYS, commandsOf, NO_KEYS, ONE_KEY, TWO_KEYS, type WriteRun } from './command.ts';
 import { countKeys, updateCounts } from './counts.ts';
-import { readerOf } from './hash-value.ts';
-import { parseInteger } from './integer.ts';
-import { dropFields, keyAt, noteDeadline, removeKey, stringIn } from './key-space.ts';
+import { dropFields, keyAt, noteDeadline, removeKey } from './key-space.ts';
 import { copyLargeHash } from './large-hash.ts';
 import {
   deadlineOf,
@@ -28,7 +18,7 @@ import {
   TYPE_STRING,
   typeOf,
 } from './layout.ts';
-import { noSuchKey, syntaxError, unknownSubcommand } from './refusals.ts';
+import { noSuchKey, syntaxError } from './refusals.ts';
 import { OK, type ReplyValue } from './reply-value.ts';
 import type { Request } from './request.ts';
 
@@ -37,19 +27,6 @@ const { read, write } = commandsOf('generic');
 /** Records looked at, or removed, before the next are taken from the index. */
 const SCAN_RECORDS = 1024;
 
-const OBJECT_KEY = { first: 2, last: 2, step: 1 };
-
-const OBJECT_SUBCOMMANDS: readonly KeyValueCommand[] = [
-  read('object|encoding', 3, OBJECT_KEY, 'Tell how a key is stored', encoding),
-  read('object|freq', 3, OBJECT_KEY, 'Tell how often a key is used', frequency),
-  read('object|idletime', 3, OBJECT_KEY, 'Tell since when a key is not used', (state, request) =>
-    present(state, request, 0),
-  ),
-  read('object|refcount', 3, OBJECT_KEY, 'Tell how many share a value', (state, request) =>
-    present(state, request, 1),
-  ),
-];
-
 export const KEY_COMMANDS = [
   read('exists', -2, ALL_KEYS, 'Count how many of the given keys exist', countExisting),
   read('touch', -2, ALL_KEYS, 'Count how many of the given keys exist', countExisting),
@@ -57,10 +34,6 @@ export const KEY_COMMANDS = [
     typeName(state.get(keyAt(request, 1))),
   ),
   read('dbsize', 1, NO_KEYS, 'Count the keys', (state) => countKeys(state)),
-  {
-    ...read('object', -2, NO_KEYS, 'Tell how keys are stored', refuseObject),
-    subcommands: OBJECT_SUBCOMMANDS,
-  },
   write('del', -2, ALL_KEYS, 'Delete keys', deleteKeys),
   write('unlink', -2, ALL_KEYS, 'Delete keys', deleteKeys),
   write('rename', 3, TWO_KEYS, 'Give a key another name', (state, request, run) => {
@@ -166,36 +139,6 @@ function flush(state: StateWriter, request: Request): ReplyValue {
     });
   }
   return OK;
-}
-
-function encoding(state: StateReader, request: Request): ReplyValue {
-  const record = state.get(keyAt(request, 2));
-  if (record === null) return null;
-  if (typeOf(record) !== TYPE_STRING) {
-    return Buffer.from(readerOf(state, record).encoding === 'packed' ? 'listpack' : 'hashtable');
-  }
-  const value = stringIn(record);
-  if (parseInteger(value, 0, value.length) !== null) return Buffer.from('int');
-  return Buffer.from(value.length <= EMBEDDED_BYTES_MAX ? 'embstr' : 'raw');
-}
-
-/** Up to it Redis keeps a string beside its header. */
-const EMBEDDED_BYTES_MAX = 44;
-
-function present(state: StateReader, request: Request, answer: number): ReplyValue {
-  return state.has(keyAt(request, 2)) ? answer : null;
-}
-
-function frequency(state: StateReader, request: Request): ReplyValue {
-  if (!state.has(keyAt(request, 2))) return null;
-  throw new Rejection(
-    'ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when ' +
-      'switching between policies at runtime LRU and LFU data will take some time to adjust.',
-  );
-}
-
-function refuseObject(_: StateReader, request: Request): ReplyValue {
-  throw unknownSubcommand('object', request);
 }
 
 function isSame(left: Uint8Array, right: Uint8Array): boolean {

@@ -83,6 +83,7 @@ export const CONNECTION_COMMANDS: readonly (ConnectionCommand | TransactionComma
     command('script|load', 3, 'Refused: there are no scripts', refuseScripts, 'scripting'),
   ]),
   command('select', 2, 'Choose the database, of which there is one', select),
+  slowCommand('shutdown', -1, 'Refused: a signal stops the server', refuseShutdown),
   command('swapdb', 3, 'Exchange two databases, of which there is one', swapDatabases, 'server'),
   container('tidemark', 'What Tidemark does and Redis does not', [
     transactionCommand('tidemark|atomic', 2, 'Run the queued commands, all of them or none'),
@@ -227,6 +228,10 @@ function wait(_: Session, request: Request): ReplyValue {
     if (at === 2 && number < 0) throw new Rejection('ERR timeout is negative');
   }
   return 0;
+}
+
+function refuseShutdown(): ReplyValue {
+  throw new Rejection('ERR clients do not stop this server: send its process SIGTERM');
 }
 
 function refuseScripts(): ReplyValue {
