@@ -2,7 +2,7 @@
 
 import { Rejection } from '../engine/machine.ts';
 import { parseInteger } from '../keyvalue/integer.ts';
-import { notAnInteger, startOf, syntaxError } from '../keyvalue/refusals.ts';
+import { startOf, syntaxError } from '../keyvalue/refusals.ts';
 import { OK, type ReplyValue, VerbatimText } from '../keyvalue/reply-value.ts';
 import type { Request } from '../keyvalue/request.ts';
 import { type ConnectionCommand, command, type Session } from './connection-command.ts';
@@ -70,7 +70,9 @@ function onOrOff(_: Session, request: Request): ReplyValue {
 function listClients(session: Session, request: Request): ReplyValue {
   let sessions = [...session.server.sessions];
   if (request.count > 3 && request.isWord(2, 'id')) {
-    const ids = new Set(Array.from({ length: request.count - 3 }, (_, at) => idAt(request, at + 3)));
+    const ids = new Set(
+      Array.from({ length: request.count - 3 }, (_, at) => idAt(request, at + 3, 'ERR Invalid client ID')),
+    );
     sessions = sessions.filter(({ id }) => ids.has(id));
   } else if (request.count === 4 && request.isWord(2, 'type')) {
     const type = request.text(3).toLowerCase();
@@ -97,7 +99,8 @@ function killClients(session: Session, request: Request): ReplyValue {
   for (let at = 2; at < request.count; at += 2) {
     if (at + 1 === request.count) throw syntaxError();
     const word = request.text(at + 1);
-    if (request.isWord(at, 'id')) found = found.filter(({ id }) => id === idAt(request, at + 1));
+    const wanted = request.isWord(at, 'id') ? idAt(request, at + 1, KILL_ID_INVALID) : 0;
+    if (wanted > 0) found = found.filter(({ id }) => id === wanted);
     else if (request.isWord(at, 'addr')) found = found.filter(({ remoteAddress }) => remoteAddress === word);
     else if (request.isWord(at, 'laddr')) found = found.filter(({ localAddress }) => localAddress === word);
     else if (request.isWord(at, 'user')) found = found.filter(() => word === DEFAULT_USER);
@@ -114,9 +117,11 @@ function killClients(session: Session, request: Request): ReplyValue {
   return count;
 }
 
-function idAt(request: Request, at: number): number {
+const KILL_ID_INVALID = 'ERR client-id should be greater than 0';
+
+function idAt(request: Request, at: number, refusal: string): number {
   const id = parseInteger(request.bytes, request.argumentStart(at), request.argumentLength(at));
-  if (typeof id !== 'number') throw notAnInteger();
+  if (typeof id !== 'number' || id < 1) throw new Rejection(refusal);
   return id;
 }
 

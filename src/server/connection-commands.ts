@@ -45,7 +45,7 @@ export const CONNECTION_COMMANDS: readonly (ConnectionCommand | TransactionComma
       command('command|docs', -2, 'Document commands', ({ server }, request) =>
         commandDocs(server.commands, textsFrom(request, 2)),
       ),
-      command('command|getkeys', -3, 'Tell which arguments of a command are keys', ({ server }, request) =>
+      command('command|getkeys', -4, 'Tell which arguments of a command are keys', ({ server }, request) =>
         commandKeys((part) => server.find(part), request),
       ),
       command('command|info', -2, 'Describe commands', ({ server }, request) =>

@@ -19,7 +19,7 @@ import { copyOf } from '../base/bytes.ts';
 import { isTidemarkError } from '../base/errors.ts';
 import { Rejection } from '../engine/machine.ts';
 import { fitsArity } from '../keyvalue/command-table.ts';
-import { unknownCommand, wrongArity } from '../keyvalue/refusals.ts';
+import { unknownCommand, unknownSubcommand, wrongArity } from '../keyvalue/refusals.ts';
 import { OK, type ReplyValue } from '../keyvalue/reply-value.ts';
 import { type Request, type RequestParser, RequestProgress } from '../keyvalue/request.ts';
 import type { Connection, ConnectionHandler } from '../network/connection.ts';
@@ -28,6 +28,7 @@ import type { StateReader } from '../state/state.ts';
 import { ClientTransaction, completed } from './client-transaction.ts';
 import type { PortCommand, ServerView, Session, TransactionCommand } from './connection-command.ts';
 import type { ConnectionContext } from './connection-context.ts';
+import { errorText } from './error-text.ts';
 import { Fifo } from './fifo.ts';
 import { InputBuffer } from './input-buffer.ts';
 import type { Protocol, ReplyBuffer } from './reply.ts';
@@ -291,6 +292,7 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     this.#context.commandsTaken++;
     const command = this.#context.table.find(request);
     if (command === null || !fitsArity(command, request.count) || isUnknownSubcommand(command, request)) {
+      if (command?.name === 'exec' && this.#transaction.isOpen) return this.#refuseExec(command.name);
       this.#transaction.abort();
       this.#dispatchLocal(request, command);
     } else if (!this.isAuthenticated && !OPEN_COMMANDS.has(command.name)) {
@@ -318,6 +320,14 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     else if (step.kind === 'run') this.#enqueueWrite(step.command);
     else if (this.#enqueueRead(request) === 'waiting') this.#watchesWaiting++;
     this.#countTransaction();
+  }
+
+  /** As Redis: an EXEC with arguments ends the transaction. */
+  #refuseExec(name: string): void {
+    this.#transaction.reset();
+    this.#countTransaction();
+    const reason = wrongArity(name).message.replace(/^ERR /, '');
+    this.#refuseInTurn(`EXECABORT Transaction discarded because of: ${reason}`);
   }
 
   #queue(request: RequestParser, command: PortCommand): void {
@@ -443,6 +453,9 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     const command = this.#context.table.find(request);
     if (command === null) return this.#refuse(unknownCommand(request).message);
     if (!fitsArity(command, request.count)) return this.#refuse(wrongArity(command.name).message);
+    if (isUnknownSubcommand(command, request)) {
+      return this.#refuse(unknownSubcommand(command.name, request).message);
+    }
     assert(command.kind === 'connection', `${command.name} is answered here`);
     try {
       const reply = command.run(this, request);
@@ -580,12 +593,4 @@ function bytesOf(waiting: Waiting): number {
 /** Whether a container's subcommand is none that there is. COMMAND alone is a command. */
 function isUnknownSubcommand(command: PortCommand, request: Request): boolean {
   return command.subcommands !== undefined && request.count > 1;
-}
-
-/** An error as a line of the protocol. A full disk has Redis's own code for it, which clients know. */
-function errorText(error: unknown): string {
-  if (error instanceof Rejection) return error.message;
-  if (isTidemarkError(error, 'TIDEMARK_DISK_FULL')) return `MISCONF ${error.code}: ${error.message}`;
-  if (isTidemarkError(error)) return `ERR ${error.code}: ${error.message}`;
-  return `ERR ${error instanceof Error ? error.message : String(error)}`;
 }

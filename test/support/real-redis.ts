@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { replyEnd } from './port.ts';
 
 const SERVER = '/usr/bin/redis-server';
 const START_WAIT_MS = 5_000;
@@ -44,18 +45,17 @@ export class RealRedis {
     });
   }
 
-  /** The bytes of the reply. */
+  /** The bytes of the reply, as latin1. */
   async ask(frame: Uint8Array): Promise<string> {
     this.#received = '';
-    const end = '$5\r\nend!!\r\n';
     const whole = new Promise<void>((resolve) => {
       this.#onReceived = () => {
-        if (this.#received.endsWith(end)) resolve();
+        if (replyEnd(this.#received, 0) === this.#received.length) resolve();
       };
     });
-    this.#socket.write(Buffer.concat([frame, Buffer.from('*2\r\n$4\r\nECHO\r\n$5\r\nend!!\r\n')]));
+    this.#socket.write(frame);
     await whole;
-    return this.#received.slice(0, -end.length);
+    return this.#received;
   }
 
   async stop(): Promise<void> {
