@@ -459,14 +459,11 @@ export class ClientConnection implements CommandSink, ReadSink, ConnectionHandle
     assert(command.kind === 'connection', `${command.name} is answered here`);
     try {
       const reply = command.run(this, request);
-      if (reply instanceof Promise) {
-        this.#answerLater(reply);
-      } else {
-        this.#isHeld = false;
-        this.#reply(reply);
-      }
+      if (reply instanceof Promise) return this.#answerLater(reply);
+      if (command.isSlow) this.#isHeld = false;
+      this.#reply(reply);
     } catch (error) {
-      this.#isHeld = false;
+      if (command.isSlow) this.#isHeld = false;
       if (!(error instanceof Rejection)) throw error;
       this.#refuse(error.message);
     }
