@@ -6,8 +6,8 @@
  *     npm run redis-tests -- ~/redis --unit unit/expire
  *
  * Needs tclsh 8.5 or newer. Left out are tests of replication, of DEBUG and of memory limits (by their tags).
- * What fails for a type that the port does not claim (docs/redis.md) is counted apart. Exit code 0 when of the
- * others 95 % pass.
+ * What fails for a type that the port does not claim (docs/redis.md) is counted apart. Exit code 0 when of
+ * the others 95 % pass.
  */
 
 import { spawn } from 'node:child_process';

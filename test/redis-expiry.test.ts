@@ -1,7 +1,7 @@
 /**
- * Keys that expire (src/node/expiring-ordering.ts, src/keyvalue/). Goal: a key goes when its time has come and
- * through an entry of the log alone, so that every replay has the same keys. Method: a node with a clock that
- * the test moves; the same log on two engines.
+ * Keys that expire (src/node/expiring-ordering.ts, src/keyvalue/). Goal: a key goes when its time has come
+ * and through an entry of the log alone, so that every replay has the same keys. Method: a node with a clock
+ * that the test moves; the same log on two engines.
  */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
@@ -66,7 +66,7 @@ test('expiry: a key is gone for whoever asks when its time has come, and one tha
   );
 });
 
-test('expiry: an idle node removes keys by itself, and a watched one that expires ends the transaction', () => {
+test('expiry: an idle node removes keys by itself; a watched one that expires ends the transaction', () => {
   const clock = new ManualClock();
   return withPort(
     async (port) => {
@@ -159,6 +159,7 @@ test('expiry: the table gives keys in the order of deadlines, and its memory bac
 function engineOf(machine: typeof keyValueMachine, seed: number): Engine {
   return new Engine({
     machine,
+    history: { active: machine.version, earlier: [] },
     hashSeed: new SeededRandom(seed).fill(new Uint8Array(8)),
     salt: new Uint8Array(16),
     clock: new ManualClock(),

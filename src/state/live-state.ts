@@ -259,8 +259,8 @@ export class LiveState implements StateWriter {
     assert(writes! <= this.#undoLength && writes! % 2 === 0, 'a savepoint is one of this command');
     for (let at = this.#undoLength - 2; at >= writes!; at -= 2) this.#undoWrite(at);
     this.#undoLength = writes!;
-    // A leaf that was read since, when one of its keys had been written since, gives the key back what it had.
-    // What was read before has given nothing: then the key is as it was at the savepoint, perhaps deleted.
+    // A leaf that was read since, when one of its keys had been written since, gives the key back what it
+    // had. One that was read before gives nothing: its keys are as they were then, perhaps deleted.
     const { shadowed } = this.#tree.cold;
     if (shadowed.length > shadowedBefore!) this.#index.linkNew(shadowed.splice(shadowedBefore!), shadowed);
   }

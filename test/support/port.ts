@@ -12,10 +12,14 @@ const TURNS_MAX = 100_000;
 /** Opens a node, lets `run` use its port, and closes both. */
 export async function withPort<Result>(
   run: (port: Port) => Promise<Result>,
-  options: { readonly clock?: Clock; readonly password?: string } = {},
+  options: { readonly clock?: Clock; readonly password?: string; readonly segmentBytes?: number } = {},
 ): Promise<Result> {
-  const { clock, ...server } = options;
-  const node = await open({ dir: 'memory:', doors: clock === undefined ? {} : { clock } });
+  const { clock, segmentBytes, ...server } = options;
+  const node = await open({
+    dir: 'memory:',
+    log: segmentBytes === undefined ? {} : { segmentBytes },
+    doors: clock === undefined ? {} : { clock },
+  });
   const network = new MemoryNetwork();
   const listening = await startRedisServer({
     ...server,

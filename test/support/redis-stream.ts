@@ -31,13 +31,37 @@ const INDEXES = ['0', '1', '-1', '2', '-2', '5', '-5', '100', '-100', 'x', '', '
 /** Far in the future, so that the time of neither server matters. */
 const FAR = ['9999999999', '99999999999', '253402300799'];
 
+/** Makes the parts of commands. */
+class Parts {
+  readonly random: SeededRandom;
+
+  constructor(random: SeededRandom) {
+    this.random = random;
+  }
+
+  readonly key = (): string => `k${this.random.below(6)}`;
+
+  readonly field = (): string => `f${this.random.below(this.random.pick([3, 3, 200]))}`;
+
+  readonly value = (): string =>
+    this.random.happens(0.05) ? 'v'.repeat(this.random.below(2000)) : this.random.pick(VALUES);
+
+  readonly index = (): string => this.random.pick(INDEXES);
+
+  readonly some = (make: () => string, most = 3): string[] =>
+    Array.from({ length: this.random.between(1, most) }, make);
+
+  readonly option = (...words: string[]): string[] =>
+    this.random.happens(0.5) ? [this.random.pick(words)] : [];
+}
+
 export function randomCommand(random: SeededRandom): string[] {
-  const key = () => `k${random.below(6)}`;
-  const field = () => `f${random.below(random.pick([3, 3, 200]))}`;
-  const value = () => (random.happens(0.05) ? 'v'.repeat(random.below(2000)) : random.pick(VALUES));
-  const index = () => random.pick(INDEXES);
-  const some = (make: () => string, most = 3) => Array.from({ length: random.between(1, most) }, make);
-  const option = (...words: string[]) => (random.happens(0.5) ? [random.pick(words)] : []);
+  const parts = new Parts(random);
+  const make = random.pick([stringCommand, stringCommand, keyCommand, hashCommand]);
+  return make(parts);
+}
+
+function stringCommand({ random, key, value, index, some, option }: Parts): string[] {
   return random.pick([
     () => ['SET', key(), value()],
     () => ['SET', key(), value(), ...option('NX', 'XX', 'GET', 'KEEPTTL', 'bad'), ...option('GET', 'XX')],
@@ -90,6 +114,11 @@ export function randomCommand(random: SeededRandom): string[] {
     () => ['BITPOS', key(), random.pick(['0', '1']), index()],
     () => ['BITPOS', key(), random.pick(['0', '1']), index(), index(), ...option('BIT', 'BYTE', 'bad')],
     () => ['BITOP', random.pick(['AND', 'OR', 'XOR', 'NOT', 'bad']), key(), ...some(key)],
+  ])();
+}
+
+function keyCommand({ random, key, some, option }: Parts): string[] {
+  return random.pick([
     () => ['DEL', ...some(key)],
     () => ['UNLINK', key()],
     () => ['EXISTS', ...some(key)],
@@ -109,6 +138,22 @@ export function randomCommand(random: SeededRandom): string[] {
     () => ['EXPIRE', key(), random.pick(['-1', '0', 'x', '9223372036854775807', '-9223372036854776'])],
     () => [random.pick(['EXPIRETIME', 'PEXPIRETIME']), key()],
     () => ['PERSIST', key()],
+    () =>
+      random.happens(0.05)
+        ? [random.pick(['FLUSHALL', 'FLUSHDB']), ...option('SYNC', 'ASYNC', 'bad')]
+        : ['PING'],
+    () => [random.pick(['nosuch', 'GET', 'HSET', 'SETEX', 'OBJECT', 'CLIENT']), ...option('a', 'bad')],
+    () => [
+      'OBJECT',
+      random.pick(['ENCODING', 'nosuch', 'REFCOUNT']),
+      ...(random.happens(0.2) ? [] : ['nokey']),
+    ],
+    () => [random.pick(['MULTI', 'EXEC', 'DISCARD', 'UNWATCH', 'MULTI'])],
+  ])();
+}
+
+function hashCommand({ random, key, field, value, some }: Parts): string[] {
+  return random.pick([
     () => ['HSET', key(), ...some(field, 6).flatMap((each) => [each, value()])],
     () => ['HSET', key(), field()],
     () => ['HMSET', key(), field(), value(), ...(random.happens(0.1) ? [field()] : [])],
@@ -122,16 +167,5 @@ export function randomCommand(random: SeededRandom): string[] {
     () => ['HINCRBY', key(), field(), value()],
     () => ['HINCRBYFLOAT', key(), field(), value()],
     () => ['HRANDFIELD', key(), '0'],
-    () =>
-      random.happens(0.05)
-        ? [random.pick(['FLUSHALL', 'FLUSHDB']), ...option('SYNC', 'ASYNC', 'bad')]
-        : ['PING'],
-    () => [random.pick(['nosuch', 'GET', 'HSET', 'SETEX', 'OBJECT', 'CLIENT']), ...option('a', 'bad')],
-    () => [
-      'OBJECT',
-      random.pick(['ENCODING', 'nosuch', 'REFCOUNT']),
-      ...(random.happens(0.2) ? [] : ['nokey']),
-    ],
-    () => [random.pick(['MULTI', 'EXEC', 'DISCARD', 'UNWATCH', 'MULTI'])],
   ])();
 }
