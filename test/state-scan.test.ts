@@ -33,7 +33,7 @@ function contentOf(state: LiveState): ReadonlyMap<string, string> {
   );
 }
 
-test('state scan: every key that is there all the time is returned, while the table grows and shrinks', () => {
+test('state scan: every key that stays is returned, while the table grows and shrinks', () => {
   for (const { before, during } of [
     { before: 0, during: 0 },
     { before: 1, during: 1 },
@@ -84,7 +84,7 @@ test('state scan: a cursor of another index begins anew, and one part of the way
   ok(left > 400 && left < 600, `${left} of 1000 keys in the second half`);
 });
 
-test('state scan: what is taken back to a savepoint leaves no trace, and the rest of the command stays', () => {
+test('state scan: what is taken back to a savepoint leaves no trace, and the rest stays', () => {
   const state = newState(9);
   const random = new SeededRandom(9);
   let model = new Map<string, string>();

@@ -25,7 +25,7 @@ import type { Request } from './request.ts';
 const { read, write } = commandsOf('generic');
 
 /** Records looked at, or removed, before the next are taken from the index. */
-const SCAN_RECORDS = 1024;
+const SCAN_RECORDS = 8192;
 
 export const KEY_COMMANDS = [
   read('exists', -2, ALL_KEYS, 'Count how many of the given keys exist', countExisting),

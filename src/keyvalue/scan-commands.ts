@@ -36,8 +36,8 @@ const SCAN_COUNT_MAX = 100_000;
 const RANGE_LIMIT_DEFAULT = 1000;
 const RANGE_LIMIT_MAX = 1_000_000;
 
-/** Records taken from the index at once. */
-const BATCH_RECORDS = 1024;
+/** Records taken from the index at once: about those of one shard, which is gone through as a whole. */
+const BATCH_RECORDS = 8192;
 
 /** Records among which RANDOMKEY chooses, so that no key is chosen only for the gap before its hash. */
 const RANDOM_RECORDS = 64;

@@ -21,6 +21,8 @@ export const NO_SLOT = -1;
 /** Share of slots in use above which a shard must grow: linear probing then looks at 6 slots for a miss. */
 export const LOAD_MAX = 0.7;
 
+const HIGHEST_BIT = 0x80000000 | 0;
+
 export class HashShard {
   /** Highest bits of the hash that all entries of this shard share; see hash-table.ts. */
   readonly depth: number;
@@ -133,14 +135,17 @@ export class HashShard {
     }
   }
 
-  /** Appends the records whose hash, as an unsigned integer, is in [from, to), in the order of hashes. */
+  /** Appends the records whose hash, as an unsigned integer, is in [from, to), in no order. */
   collect(from: number, to: number, records: number[]): void {
-    const found: { readonly hash: number; readonly record: number }[] = [];
-    this.#forEach((hash, record) => {
-      if (hash >>> 0 >= from && hash >>> 0 < to) found.push({ hash: hash >>> 0, record });
-    });
-    found.sort((left, right) => left.hash - right.hash);
-    for (const { record } of found) records.push(record);
+    const slots = this.#slots;
+    // With the highest bit turned over, unsigned integers have the order of signed ones, which are faster.
+    const first = (from | 0) ^ HIGHEST_BIT;
+    const last = ((to - 1) | 0) ^ HIGHEST_BIT;
+    for (let at = 0; at < slots.length; at += 2) {
+      if (slots[at + 1] === NO_RECORD) continue;
+      const hash = slots[at]! ^ HIGHEST_BIT;
+      if (hash >= first && hash <= last) records.push(slots[at + 1]!);
+    }
   }
 
   #forEach(visit: (hash: number, record: number) => void): void {

@@ -99,8 +99,8 @@ export class HashTable {
   }
 
   /**
-   * Some `count` records in the order of their hashes as unsigned integers, from hash `from` on, and the hash
-   * to go on from; null at the end. Records of one hash come together.
+   * Some `count` records with the lowest hashes, as unsigned integers, from `from` on, and the hash to go on
+   * from; null at the end.
    */
   recordsFrom(from: number, count: number): { readonly records: number[]; readonly nextHash: number | null } {
     const records: number[] = [];
