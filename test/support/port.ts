@@ -44,7 +44,7 @@ type KeyValueNode = Awaited<ReturnType<typeof open>>;
 export class Port {
   readonly node: KeyValueNode;
   readonly #network: MemoryNetwork;
-  readonly #clients: Client[] = [];
+  readonly #clients = new Set<Client>();
 
   constructor(network: MemoryNetwork, node: KeyValueNode) {
     this.#network = network;
@@ -52,8 +52,8 @@ export class Port {
   }
 
   connect(): Client {
-    const client = new Client(this.#network.connect());
-    this.#clients.push(client);
+    const client = new Client(this.#network.connect(), () => this.#clients.delete(client));
+    this.#clients.add(client);
     return client;
   }
 
@@ -65,10 +65,12 @@ export class Port {
 /** One client, which asks one thing after the other. */
 export class Client {
   readonly #peer: MemoryPeer;
+  readonly #onClose: () => void;
   #received = '';
 
-  constructor(peer: MemoryPeer) {
+  constructor(peer: MemoryPeer, onClose: () => void) {
     this.#peer = peer;
+    this.#onClose = onClose;
   }
 
   get isClosed(): boolean {
@@ -101,6 +103,7 @@ export class Client {
   }
 
   close(): void {
+    this.#onClose();
     if (!this.#peer.isClosed) this.#peer.close();
   }
 }
