@@ -84,7 +84,7 @@ export class Wiring {
 
 /** Recovers the state, opens the log for more, and puts everything together. */
 export async function assemble(assembly: Assembly): Promise<NodeParts> {
-  const { doors, dataDir, directory, wiring, checkpoint: options, onProgress } = assembly;
+  const { doors, dataDir, directory, wiring, checkpoint: options } = assembly;
   const { status, lock } = directory;
   const { clock } = doors;
   const started = clock.monotonic();
@@ -131,13 +131,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     options,
     clock,
     checkpoint,
-    onProgress(done, total) {
-      try {
-        onProgress({ phase: 'state', done, total });
-      } catch {
-        // Somebody's progress bar: the node serves already, and goes on.
-      }
-    },
+    onProgress: (done, total) => tellLoaded(assembly, done, total),
     onFatal: wiring.fail,
   });
   await activate(activator, { engine, log, status, clock, commits, checkpoints });
@@ -155,6 +149,14 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
   const expiring =
     deadlines === null ? null : new ExpiringOrdering({ ordering, deadlines, state: engine.state, clock });
   return { engine, log, status, lock, ordering, expiring, commits, checkpoints, lateness, recovery };
+}
+
+function tellLoaded({ onProgress }: Assembly, done: number, total: number): void {
+  try {
+    onProgress({ phase: 'state', done, total });
+  } catch {
+    // Somebody's progress bar: the node serves already, and goes on.
+  }
 }
 
 /** What the status says of the versions of the machine. */
