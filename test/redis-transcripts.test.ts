@@ -101,8 +101,9 @@ function comparable(reply: string, words: readonly string[]): string {
 
 /** The items of an array of strings, `width` of them together, in order. */
 function sortedItems(reply: string, width: number): string {
-  const parts = reply.split(/\r\n(?=\$\d+\r\n)/);
+  // The line end of the last item is that of the reply: an empty item has none of its own.
+  const parts = reply.replace(/\r\n$/, '').split(/\r\n(?=\$\d+\r\n)/);
   const items: string[] = [];
   for (let at = 1; at < parts.length; at += width) items.push(parts.slice(at, at + width).join(' '));
-  return [parts[0], ...items.map((item) => item.replace(/\r\n$/, '')).sort()].join('\r\n');
+  return [parts[0], ...items.sort()].join('\r\n');
 }

@@ -84,7 +84,8 @@ function findBit(state: StateReader, request: Request): ReplyValue {
   const last = isEndGiven ? numberAt(request, 4) : Number.MAX_SAFE_INTEGER;
   const length = (value.length * BITS) / scale;
   const from = (first < 0 ? Math.max(first + length, 0) : first) * scale;
-  const to = ((last < 0 ? Math.max(last + length, 0) : Math.min(last, length - 1)) + 1) * scale;
+  // An empty string has no last bit, whatever is asked for.
+  const to = (Math.min(last < 0 ? Math.max(last + length, 0) : last, length - 1) + 1) * scale;
   if (from >= to) return -1;
   const found = firstBit(value, { from, to }, bit);
   if (found !== null) return found;
