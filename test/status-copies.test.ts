@@ -9,12 +9,11 @@ import { InvariantViolation } from '../src/base/assert.ts';
 import { viewOf, writeU64 } from '../src/base/bytes.ts';
 import { sha256 } from '../src/base/digest.ts';
 import { toIndex, toTerm, toTimeline } from '../src/base/positions.ts';
+import { MACHINE_NAME_MAX, MEMBERS_MAX } from '../src/log/json-fields.ts';
 import {
   decodeStatus,
   EARLIER_VERSIONS_MAX,
   encodeStatus,
-  MACHINE_NAME_MAX,
-  MEMBERS_MAX,
   type Status,
   type StatusUpdate,
   updateStatus,

@@ -14,7 +14,8 @@ import { assert } from '../base/assert.ts';
 import { bufferOf } from '../base/bytes.ts';
 import { EMPTY_ROOT, LEVEL_MAX } from '../base/merkle/node.ts';
 import type { Index, Term, Timeline } from '../base/positions.ts';
-import { MACHINE_NAME_MAX, MEMBERS_MAX, type Member } from '../log/status-content.ts';
+import { isHex, isIntegerFrom, isMachine, isMembership, isObject, parseJson } from '../log/json-fields.ts';
+import type { Member } from '../log/status-content.ts';
 import { PLACE_ALIGN_BYTES, type Place } from '../state/stored.ts';
 import { isDataName } from './checkpoint-name.ts';
 import { DATA_HEADER_BYTES, FILE_NUMBER_MAX } from './data-header.ts';
@@ -155,7 +156,7 @@ const FIELD_RULES: Readonly<Record<keyof CheckpointInfo, (value: unknown) => boo
   time: isIntegerFrom(0),
   takenAt: isIntegerFrom(0),
   machine: isMachine,
-  members: isMembers,
+  members: isMembership,
   membersIndex: isIntegerFrom(0),
   root: isHex(64),
   rootPlace: (value) => value === null || isPlace(value),
@@ -169,37 +170,6 @@ const FIELD_RULES: Readonly<Record<keyof CheckpointInfo, (value: unknown) => boo
   cost: isCost,
   certificate: (value) => value === null,
 };
-
-function isIntegerFrom(min: number, max: number = Number.MAX_SAFE_INTEGER): (value: unknown) => boolean {
-  // -0 is refused: JSON writes it as 0, so it would not come back as it is.
-  return (value) =>
-    Number.isSafeInteger(value) &&
-    (value as number) >= min &&
-    (value as number) <= max &&
-    !Object.is(value, -0);
-}
-
-function isHex(digits: number): (value: unknown) => boolean {
-  return (value) => typeof value === 'string' && value.length === digits && /^[0-9a-f]*$/.test(value);
-}
-
-function isMachine(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { name, version } = value;
-  const isName = typeof name === 'string' && name.length >= 1 && name.length <= MACHINE_NAME_MAX;
-  return isName && isIntegerFrom(1)(version);
-}
-
-function isMembers(value: unknown): boolean {
-  if (!Array.isArray(value) || value.length === 0 || value.length > MEMBERS_MAX) return false;
-  let previousId = 0;
-  for (const member of value as unknown[]) {
-    if (!isObject(member) || !isIntegerFrom(previousId + 1)(member['id'])) return false;
-    if (member['role'] !== 'voter' && member['role'] !== 'learner') return false;
-    previousId = member['id'] as number;
-  }
-  return true;
-}
 
 function isPlace(value: unknown): boolean {
   if (!isObject(value)) return false;
@@ -239,10 +209,6 @@ function isCost(value: unknown): boolean {
   );
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** A frozen copy of exactly the known fields, in the order they are written. */
 function copyInfo(info: CheckpointInfo): CheckpointInfo {
   const { machine, rootPlace, full, cost } = info;
@@ -280,14 +246,4 @@ function copyInfo(info: CheckpointInfo): CheckpointInfo {
 
 function copyFile({ number, id, name, bytes, innerOffset, chunks }: DataFileInfo): DataFileInfo {
   return Object.freeze({ number, id, name, bytes, innerOffset, chunks });
-}
-
-/** The parsed text, or null, which is no checkpoint either. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
 }

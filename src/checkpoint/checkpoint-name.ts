@@ -32,8 +32,3 @@ export function isPartName(name: string): boolean {
 export function isDataName(name: string): boolean {
   return DATA_NAME.test(name);
 }
-
-/** The name without what tells the files of one checkpoint apart. */
-export function stemOf(name: string): string {
-  return name.slice(0, name.indexOf('.'));
-}

@@ -10,7 +10,8 @@
  *     less                                         when nothing was applied for a while, and everything is in
  *                                                    memory
  *
- * Folding late is cheaper: a key that changed again meanwhile is folded once, and a leaf is visited once.
+ * A burst is taken in first and folded later: what waits is bounded (state-tree.ts), and writers are slowed
+ * down as the bound comes near.
  */
 
 import { TidemarkError } from '../base/errors.ts';

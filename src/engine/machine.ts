@@ -8,7 +8,7 @@
 
 import { invalidOption, requireInteger } from '../base/options.ts';
 import type { Index } from '../base/positions.ts';
-import { MACHINE_NAME_MAX } from '../log/status-content.ts';
+import { MACHINE_NAME_MAX } from '../log/json-fields.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 
 /** What a command learns from the entry it came in. One object serves a whole entry: do not keep it. */

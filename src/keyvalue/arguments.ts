@@ -1,6 +1,5 @@
 /** Arguments of commands as what they mean: integers, bounds, options. */
 
-import { Rejection } from '../engine/machine.ts';
 import { addIntegers, INTEGER_MAX, INTEGER_MIN, type Integer, parseInteger } from './integer.ts';
 import { DEADLINE_MAX } from './layout.ts';
 import { invalidExpiry, notAnInteger } from './refusals.ts';
@@ -18,13 +17,6 @@ export function integerAt(request: Request, at: number): Integer {
 /** An integer as a number: beyond 2^53 it is as good as without bound. */
 export function numberAt(request: Request, at: number): number {
   return Number(integerAt(request, at));
-}
-
-/** A count that must not be negative, in the words of `refusal`. */
-export function countAt(request: Request, at: number, refusal: string): number {
-  const count = parseInteger(request.bytes, request.argumentStart(at), request.argumentLength(at));
-  if (count === null || count < 0) throw new Rejection(refusal);
-  return Number(count);
 }
 
 export type TimeUnit = 's' | 'ms';

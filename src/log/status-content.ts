@@ -11,12 +11,7 @@
 import { assert } from '../base/assert.ts';
 import { bufferOf } from '../base/bytes.ts';
 import type { Index, Term, Timeline } from '../base/positions.ts';
-
-/** Bound of `Status.membership`; with the bound of the machine's name it makes every status fit its slot. */
-export const MEMBERS_MAX = 64;
-
-/** Bound of a machine's name, in UTF-16 units, as `Machine.name` promises. */
-export const MACHINE_NAME_MAX = 64;
+import { isHex, isIntegerFrom, isMachine, isMembership, isObject, parseJson } from './json-fields.ts';
 
 /** Bound of `Status.earlierVersions`: versions that one log needs to be replayed, besides the active one. */
 export const EARLIER_VERSIONS_MAX = 8;
@@ -99,9 +94,6 @@ const MONOTONIC = [
   'segmentSequence',
 ] as const;
 
-const CLUSTER_ID = /^[0-9a-f]{32}$/;
-const ROOT = /^[0-9a-f]{64}$/;
-
 export type DecodedStatus =
   | { readonly kind: 'status'; readonly status: Status }
   /** `fault` names the field that is wrong, or `text` when it is not canonical JSON. */
@@ -159,7 +151,7 @@ function findStatusFault(value: unknown): string | null {
 }
 
 const FIELD_RULES: Readonly<Record<keyof Status, (value: unknown) => boolean>> = {
-  clusterId: (value) => typeof value === 'string' && CLUSTER_ID.test(value),
+  clusterId: isHex(32),
   nodeId: isIntegerFrom(1),
   incarnation: isIntegerFrom(1),
   machine: isMachine,
@@ -175,18 +167,6 @@ const FIELD_RULES: Readonly<Record<keyof Status, (value: unknown) => boolean>> =
   installing: (value) => value === null || isInstalling(value),
 };
 
-function isIntegerFrom(min: number): (value: unknown) => boolean {
-  // -0 is refused: JSON writes it as 0, so it would not survive a restart as it is.
-  return (value) => Number.isSafeInteger(value) && (value as number) >= min && !Object.is(value, -0);
-}
-
-function isMachine(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { name, version } = value;
-  const isName = typeof name === 'string' && name.length >= 1 && name.length <= MACHINE_NAME_MAX;
-  return isName && isIntegerFrom(1)(version);
-}
-
 function isListOfVersions(value: unknown): boolean {
   if (!Array.isArray(value) || value.length > EARLIER_VERSIONS_MAX) return false;
   let previous = { version: 0, lastIndex: -1 };
@@ -200,27 +180,10 @@ function isListOfVersions(value: unknown): boolean {
   return true;
 }
 
-function isMembership(value: unknown): boolean {
-  if (!Array.isArray(value) || value.length === 0 || value.length > MEMBERS_MAX) return false;
-  let previousId = 0;
-  for (const member of value as unknown[]) {
-    if (!isObject(member)) return false;
-    const { id, role } = member;
-    if (!isIntegerFrom(previousId + 1)(id)) return false;
-    if (role !== 'voter' && role !== 'learner') return false;
-    previousId = id as number;
-  }
-  return true;
-}
-
 function isInstalling(value: unknown): boolean {
   if (!isObject(value)) return false;
   const { index, root } = value;
-  return isIntegerFrom(1)(index) && typeof root === 'string' && ROOT.test(root);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isIntegerFrom(1)(index) && isHex(64)(root);
 }
 
 /** A frozen copy of exactly the known fields, in the order they are written. */
@@ -244,14 +207,4 @@ function copyStatus(status: Status): Status {
     membership: Object.freeze(status.membership.map(({ id, role }) => Object.freeze({ id, role }))),
     installing: installing && Object.freeze({ index: installing.index, root: installing.root }),
   });
-}
-
-/** The parsed text, or null, which is no status either. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
 }

@@ -199,11 +199,6 @@ export class LiveState implements StateWriter {
     return this.#tree.cold.keys;
   }
 
-  /** Leaves that are not in memory yet. */
-  get leavesToLoad(): number {
-    return this.#tree.cold.count;
-  }
-
   /**
    * What is not in memory yet, in the order of keys. Anything may happen between two steps, but a `clear`.
    */

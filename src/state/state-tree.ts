@@ -21,9 +21,12 @@
  *
  * Marks of records: position in the change set at first; when a set is folded, its version.
  *
+ * A record whose value went counts for less when a run is cut. The change that replaced it is still to be
+ * folded and adds its bytes; and no snapshot has a tree with such a record, for it was taken behind that
+ * change.
+ *
  * Bounds: at a `backlog` of 1, FROZEN_SETS_MAX sets wait, or they keep KEPT_BYTES_MAX bytes of replaced
- * records. The live set then grows; who goes on writing
- * must fold first.
+ * records. The live set then grows; who goes on writing must fold first.
  */
 
 import { assert } from '../base/assert.ts';
