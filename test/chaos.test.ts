@@ -6,12 +6,12 @@
 import { ok } from 'node:assert';
 import { test } from 'node:test';
 import { newTally, runChaos } from './support/chaos.ts';
+import { seedOf } from './support/seed.ts';
 
 const SEEDS = 150;
 
 test('chaos B7, F1-F5, F7-F9, G2, L1, L2: what was acknowledged is there, come what may', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const seeds = process.env['SEED'] === undefined ? SEEDS : Number(process.env['SEEDS'] ?? 1);
   const tally = newTally();
   for (let run = 0; run < seeds; run++) await runChaos(seed + run, tally);

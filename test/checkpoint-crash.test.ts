@@ -10,6 +10,7 @@ import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { CHECKPOINTS, DATA_DIR, StateDisk, someContent } from './support/checkpoint-disk.ts';
 import { type CrashSubject, exploreCrashes, type Workload } from './support/crash-explorer.ts';
 import { readDisk } from './support/disk-bytes.ts';
+import { seedOf } from './support/seed.ts';
 
 /** What the outside world knows of the checkpoints of a directory. */
 interface KnownCheckpoints {
@@ -93,8 +94,7 @@ const subject: CrashSubject<KnownCheckpoints> = {
 };
 
 test('checkpoint crash G1, G2, G10: at every call the last committed one is there, whole', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const { states, nested, crashes, calls } = await exploreCrashes(subject, {
     seed,
     states: Number(process.env['STATES'] ?? 800),

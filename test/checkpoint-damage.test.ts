@@ -15,6 +15,7 @@ import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { CHECKPOINTS, CLUSTER_ID, DATA_DIR, StateDisk, someContent } from './support/checkpoint-disk.ts';
 import { assertUnchanged, type DiskBytes, damage, diskFrom, put, readDisk } from './support/disk-bytes.ts';
 import { InterposedFileSystem, refuse } from './support/interposed-file-system.ts';
+import { seedOf } from './support/seed.ts';
 
 /** What a directory held when each of its checkpoints was taken; by index. */
 interface Taken {
@@ -166,8 +167,7 @@ test('checkpoint G2: what is damaged goes to quarantine, and the next start find
 });
 
 test('checkpoint G2: damage in a larger one is found wherever it is; seeded', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   const taken = await takeThree(2500);
   const path = taken.data.get(3)!;

@@ -11,6 +11,7 @@ import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { CHECKPOINTS, DATA_DIR, someContent } from './support/checkpoint-disk.ts';
 import { CheckpointedState } from './support/checkpointed-state.ts';
 import { damage } from './support/disk-bytes.ts';
+import { seedOf } from './support/seed.ts';
 import { bytesOf, hexOf, textOf } from './support/stored-trees.ts';
 
 /** A directory with a full checkpoint at 1 and an incremental one at 2, and the content of each. */
@@ -44,8 +45,7 @@ test('checkpoint state G4: an installed state has the root of its checkpoint, co
 });
 
 test('checkpoint state: reads, writes and a checkpoint while the rest is loaded', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   const fs = new MemoryFileSystem();
   const content = new Map<string, string>();

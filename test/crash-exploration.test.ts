@@ -10,10 +10,10 @@ import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { exploreCrashes, exploreSteps } from './support/crash-explorer.ts';
 import { nodeSubject, openHistory, rewriteAll, submitBatch } from './support/node-history.ts';
+import { seedOf } from './support/seed.ts';
 
 test('crash A1-A8, B1-B7, B9, F2, F7: every crash leaves a prefix with what was acknowledged', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const { states, nested, crashes, calls } = await exploreCrashes(nodeSubject, {
     seed,
     states: 1000,
@@ -39,8 +39,7 @@ const STEPS_OF_CHECKPOINTS: readonly { readonly op: IoOperation; readonly path: 
 ];
 
 test('crash G1-G5, G10: at every call of taking, restoring, removing, compacting, closing', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const { states, nested, calls } = await exploreSteps(nodeSubject, {
     seed,
     // Two full checkpoints, as many as are kept, and a log that begins behind the first.

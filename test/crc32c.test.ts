@@ -4,6 +4,7 @@ import { strictEqual } from 'node:assert';
 import { test } from 'node:test';
 import { crc32c, sliceBy8 } from '../src/base/crc32c.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
 
 const ascending = Uint8Array.from({ length: 32 }, (_, at) => at);
 
@@ -21,8 +22,7 @@ for (const { name, bytes, want } of [
 }
 
 test('crc32c: both implementations agree at every length, and may go on where they stopped', (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   for (let length = 0; length < 600; length++) {
     const bytes = random.fill(new Uint8Array(length));

@@ -11,9 +11,10 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { IoCall } from '../src/testing/lossy-faults.ts';
 import { LossyFileSystem } from '../src/testing/lossy-file-system.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
-import { FaultNode, LARGE_BYTES, seedOfRun } from './support/fault-node.ts';
+import { FaultNode, LARGE_BYTES } from './support/fault-node.ts';
 import { compactKnown, fillSegments, logSubject, openKnown, truncateKnown } from './support/log-explorer.ts';
 import { history } from './support/node-history.ts';
+import { seedOf } from './support/seed.ts';
 
 const SEGMENT_BYTES = 64 * 1024;
 const HEADER_BYTES = 4096;
@@ -232,8 +233,7 @@ test('order A2, A3: a new directory is durable in its parent, and whole before i
 });
 
 test('order A1, L2, L5: after every acknowledgement the power goes; what it promised is there', async (t) => {
-  const seed = seedOfRun();
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   let cuts = 0;
   for (let run = 0; run < 40; run++) {
     const random = new SeededRandom(seed + run);

@@ -6,12 +6,12 @@
 import { ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
 import { describeSummary, runKillNine } from './crash/kill-nine.ts';
+import { seedOf } from './support/seed.ts';
 
 const ROUNDS = 8;
 
 test('kill -9: no acknowledged write is lost, and none is applied twice', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const summary = await runKillNine({ rounds: ROUNDS, seed, print: (line) => t.diagnostic(line) });
   strictEqual(summary.failure, null, describeSummary(summary).join('\n'));
   strictEqual(summary.rounds, ROUNDS);

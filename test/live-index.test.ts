@@ -15,6 +15,7 @@ import { RECORD_BYTES } from '../src/state/record-table.ts';
 import { RECLAIM_SLOTS } from '../src/state/slab-store.ts';
 import { SLAB_BYTES_MAX, SLOT_BYTES, SLOT_BYTES_MAX } from '../src/state/slot-class.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
 
 const HASH_SEED = Uint8Array.from({ length: 8 }, (_, at) => 3 * at);
 const strongHash = seededKeyHash(HASH_SEED);
@@ -25,8 +26,7 @@ const SMALL_BYTES = 128 * 1024;
 const randomBytes = new SeededRandom(11).fill(new Uint8Array(VALUE_BYTES_MAX / 16));
 
 function seededRandom(t: TestContext): SeededRandom {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   return new SeededRandom(seed);
 }
 

@@ -13,6 +13,7 @@ import { SET_KEYS_MAX } from '../src/state/change-set.ts';
 import { LiveState } from '../src/state/live-state.ts';
 import { RECORD_BYTES } from '../src/state/record-table.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
 import { SMALL_SHAPE } from './support/stored-trees.ts';
 
 const HASH_SEED = Uint8Array.from({ length: 8 }, (_, at) => 5 * at);
@@ -22,8 +23,7 @@ const content = new SeededRandom(12).fill(new Uint8Array(200_000));
 const CHANGE_BYTES = 64;
 
 function seededRandom(t: TestContext): SeededRandom {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   return new SeededRandom(seed);
 }
 

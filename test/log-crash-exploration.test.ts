@@ -15,10 +15,10 @@ import {
   openKnown,
   truncateKnown,
 } from './support/log-explorer.ts';
+import { seedOf } from './support/seed.ts';
 
 test('log crash A2, A4, A6, B1-B7, B9, D3: what was durable is there, the truncated is not', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const { states, nested, crashes, calls } = await exploreCrashes(logSubject, {
     seed,
     states: Number(process.env['STATES'] ?? 1500),

@@ -15,6 +15,7 @@ import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { type DiskBytes, damage, diskFrom, put, readDisk } from './support/disk-bytes.ts';
 import { InterposedFileSystem, refuse } from './support/interposed-file-system.ts';
+import { seedOf } from './support/seed.ts';
 import { DATA_DIR, LOG_DIR, SEGMENT_BYTES, settle, TestLog } from './support/test-log.ts';
 
 const IS_SOAK = process.env['SOAK'] === '1';
@@ -246,8 +247,7 @@ async function crashRecovery(disk: DiskBytes, number: number, seed: number): Pro
 test('log B9: recovery cut short at every call, and again, and again, ends in the same state', async (t) => {
   const { disk, values } = await roughDisk();
   await opensWhole(disk, values, 2);
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   const afterFirst: DiskBytes[] = [];
   for (let number = 1; ; number++) {

@@ -16,6 +16,7 @@ import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
 import { NodeFileSystem } from '../src/storage/node-file-system.ts';
 import { damage, put, readFile } from './support/disk-bytes.ts';
 import { InterposedFileSystem } from './support/interposed-file-system.ts';
+import { seedOf } from './support/seed.ts';
 import { bodyOf, LOG_DIR, SEGMENT_BYTES, settle, TestLog } from './support/test-log.ts';
 
 const code = (wanted: string) => (error: unknown) => isTidemarkError(error) && error.code === wanted;
@@ -404,8 +405,7 @@ test('log: a read whose segments are compacted or truncated away says so, and cr
 });
 
 test('log: many random runs of append, flush, idle, truncate, compact and open', async (t: TestContext) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   for (let run = 0; run < 25; run++) {
     const made = await TestLog.make({ seed: seed + run });
     const random = made.chance;

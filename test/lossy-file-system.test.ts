@@ -13,8 +13,9 @@ import { SimulatedCrash } from '../src/testing/lossy-calls.ts';
 import { CHANGING_OPERATIONS } from '../src/testing/lossy-faults.ts';
 import { LossyFileSystem, type LossyOptions } from '../src/testing/lossy-file-system.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { drawSeed } from './support/seed.ts';
 
-const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
+const seed = drawSeed();
 test('lossy: the seed of this run', (t) => t.diagnostic(`reproduce with SEED=${seed}`));
 
 const OLD_ONLY: CrashImageOptions = { fillings: ['old'], subsetUnitsMax: 12 };

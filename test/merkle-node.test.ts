@@ -20,6 +20,7 @@ import {
 } from '../src/base/merkle/node.ts';
 import { NODE_BYTES_MAX } from '../src/base/merkle/shape.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
 import { bytesOf, hexOf } from './support/stored-trees.ts';
 
 const hash = Uint8Array.from({ length: 32 }, (_, at) => at);
@@ -99,8 +100,7 @@ test('merkle node: one above the size limit is invalid', () => {
 });
 
 test('merkle node: random bytes decode to nothing, or to what encodes to them', (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   let decodedCount = 0;
   for (let run = 0; run < 20_000; run++) {

@@ -19,6 +19,7 @@ import {
 } from '../src/base/merkle/shape.ts';
 import { getEntry, walkEntries } from '../src/base/merkle/walk.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
 import {
   buildMapTree,
   bytesOf,
@@ -37,8 +38,7 @@ import {
 const SHAPES = { default: defaultShape(SALT), small: SMALL_SHAPE, cut: CUT_SHAPE };
 
 function seededRandom(t: TestContext): SeededRandom {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   return new SeededRandom(seed);
 }
 

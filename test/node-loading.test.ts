@@ -14,8 +14,8 @@ import type { FileSystem } from '../src/storage/file-system.ts';
 import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { diskFrom, readDisk } from './support/disk-bytes.ts';
-import { seedOfRun } from './support/fault-node.ts';
 import { HeldReads } from './support/held-reads.ts';
+import { seedOf } from './support/seed.ts';
 import { DATA_DIR } from './support/test-log.ts';
 
 const KEYS = 2000;
@@ -112,8 +112,7 @@ async function randomCommand(
 }
 
 test('node G4: before everything is loaded, answers, roots and restarts are as if it were', async (t) => {
-  const seed = seedOfRun();
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   const { fs, content } = await someDisk();
   const held = await HeldReads.on(fs, DATA_DIR);

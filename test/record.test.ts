@@ -24,6 +24,7 @@ import {
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { hexDump } from './support/hex-dump.ts';
 import { textOf } from './support/project.ts';
+import { seedOf } from './support/seed.ts';
 
 const SEED = crc32c(Buffer.from('0102030405060708', 'hex'));
 
@@ -133,8 +134,7 @@ for (const { name, bytes, want } of [
 }
 
 test('record: what is encoded is decoded', (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   const u53 = (): number => random.u32() * 2 ** random.below(22);
   for (let run = 0; run < 2000; run++) {

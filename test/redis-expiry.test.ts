@@ -18,6 +18,7 @@ import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { type Client, withPort } from './support/port.ts';
 import { randomCommand } from './support/redis-stream.ts';
+import { seedOf } from './support/seed.ts';
 
 async function say(client: Client, ...lines: string[]): Promise<string[]> {
   const replies: string[] = [];
@@ -119,8 +120,7 @@ test('expiry: the command removes only keys whose time has come by the time of i
 });
 
 test('expiry: the same log gives the same root, whatever the seeds of the index', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   const engines = [engineOf(keyValueMachine, 1), engineOf(keyValueMachine, 2)];
   let time = 1_000;

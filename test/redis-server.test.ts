@@ -18,6 +18,7 @@ import { MemoryNetwork } from '../src/testing/memory-network.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { MapState } from './support/map-state.ts';
 import { MemoryOrdering, type MemoryOrderingOptions } from './support/memory-ordering.ts';
+import { seedOf } from './support/seed.ts';
 
 type Setup = Partial<RedisServerOptions> & { readonly ordered?: MemoryOrderingOptions };
 
@@ -511,8 +512,7 @@ function randomWords(random: SeededRandom): string[] {
 }
 
 test('redis-server: a pipeline in any chunks gives the replies of one request after the other', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   for (let run = 0; run < 100; run++) {
     const pendingBytesMax = random.pick([200, 2000, 1_000_000]);
@@ -541,8 +541,7 @@ test('redis-server: a pipeline in any chunks gives the replies of one request af
 });
 
 test('redis-server: 20,000 random streams crash nothing and leave nothing behind', async (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   const { server, ordering, connect } = await serve();
   const pieces = [

@@ -15,6 +15,7 @@ import { type Client, withPort } from './support/port.ts';
 import { isRewriting, ROOT } from './support/project.ts';
 import { RealRedis } from './support/real-redis.ts';
 import { randomCommand } from './support/redis-stream.ts';
+import { seedOf } from './support/seed.ts';
 
 const FOLDER = join(ROOT, 'test/transcripts');
 const PROMPT = '> ';
@@ -50,8 +51,7 @@ for (const file of readdirSync(FOLDER).sort()) {
 test('redis transcripts: a random stream of commands gets the same replies from a real Redis', async (t) => {
   const redis = await RealRedis.start();
   if (redis === null) return t.skip('no redis-server is installed');
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   try {
     await withPort(async (port) => {

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { type ReplyValue, VerbatimText } from '../src/keyvalue/reply-value.ts';
 import { type Protocol, ReplyBuffer, ReplyBufferPool } from '../src/server/reply.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
 
 function encoded(value: ReplyValue, protocol: Protocol): string {
   const reply = new ReplyBuffer();
@@ -74,8 +75,7 @@ test('reply: an error is one line, whatever its text', () => {
 });
 
 test('reply: what is appended stays as the buffer grows', (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   const reply = new ReplyBuffer();
   let want = '';

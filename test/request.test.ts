@@ -16,6 +16,7 @@ import {
   RequestProgress,
 } from '../src/keyvalue/request.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
 
 /** What a stream amounts to: its requests, then why it ended. */
 type Parsed = { readonly requests: string[][]; readonly end: string };
@@ -230,8 +231,7 @@ function malformedStream(random: SeededRandom): Uint8Array {
 }
 
 test('request: 100,000 malformed streams end the same whatever the chunks, in bounded memory', (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   const whole = new RequestParser();
   const cut = new RequestParser();

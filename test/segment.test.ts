@@ -20,6 +20,7 @@ import {
 } from '../src/log/segment.ts';
 import { SparseIndex } from '../src/log/sparse-index.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
 
 const header: SegmentHeader = {
   clusterId: '00112233445566778899aabbccddeeff',
@@ -163,8 +164,7 @@ test('segment: names sort as their segments follow each other, and only exact na
 });
 
 test('segment: what is encoded is decoded', (t) => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   const random = new SeededRandom(seed);
   const u53 = (): number => random.u32() * 2 ** random.below(22);
   const hex = (bytes: number): string => Buffer.from(random.fill(new Uint8Array(bytes))).toString('hex');

@@ -11,6 +11,7 @@ import { defaultShape, type TreeShape } from '../src/base/merkle/shape.ts';
 import { LiveState } from '../src/state/live-state.ts';
 import type { Snapshot } from '../src/state/snapshot.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
 import {
   buildMapTree,
   bytesOf,
@@ -36,8 +37,7 @@ class StepClock {
 const clock = new StepClock();
 
 function seededRandom(t: TestContext): SeededRandom {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   return new SeededRandom(seed);
 }
 

@@ -12,9 +12,10 @@ import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
 import { NodeFileSystem } from '../src/storage/node-file-system.ts';
 import { registerFileSystemSuite, type SuiteSubject } from '../src/testing/file-system-suite.ts';
 import { LossyFileSystem } from '../src/testing/lossy-file-system.ts';
+import { drawSeed } from './support/seed.ts';
 import { shortSystemCalls } from './support/short-system-calls.ts';
 
-const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
+const seed = drawSeed();
 test('storage: the seed of this run', (t) => t.diagnostic(`reproduce with SEED=${seed}`));
 
 async function onDisk(files: FileSystem): Promise<SuiteSubject> {

@@ -167,8 +167,3 @@ export async function codeOf(promise: Promise<unknown>): Promise<ErrorCode | nul
     return error.code;
   }
 }
-
-/** A seed to print: `SEED=…` repeats a run. */
-export function seedOfRun(): number {
-  return Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-}

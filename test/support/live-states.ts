@@ -7,6 +7,7 @@ import type { Snapshot } from '../../src/state/snapshot.ts';
 import type { StoredFiles, StoredTree } from '../../src/state/stored.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { MemoryFiles } from './memory-files.ts';
+import { seedOf } from './seed.ts';
 import { bytesOf, hexOf, textOf } from './stored-trees.ts';
 
 const HASH_SEED = Uint8Array.from({ length: 8 }, (_, at) => 3 * at);
@@ -23,8 +24,7 @@ class StepClock {
 export const clock = new StepClock();
 
 export function seededRandom(t: TestContext): SeededRandom {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`reproduce with SEED=${seed}`);
+  const seed = seedOf(t);
   return new SeededRandom(seed);
 }
 
