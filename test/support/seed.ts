@@ -1,7 +1,7 @@
 /**
- * The seed of a test that draws at random. By hand each run draws another one, and prints it; `SEED=…` runs it
- * again. In CI (`CI` set) it is always the same: what is submitted is held to what was tried, and new seeds are
- * the business of the soaks (`npm run soak`, `crash`, `fuzz`).
+ * The seed of a test that draws at random. By hand each run draws another one, and prints it; `SEED=…` runs
+ * it again. In CI (`CI` set) it is always the same: what is submitted is held to what was tried, and new
+ * seeds are the business of the soaks (`npm run soak`, `crash`, `fuzz`).
  */
 
 import type { TestContext } from 'node:test';
