@@ -360,6 +360,27 @@ test('state tree: a large value is a node of its own', () => {
   snapshot.release();
 });
 
+test('state tree: a snapshot may be let go at any step of its hashing, and values be replaced then', () => {
+  const neighbours = Array.from({ length: 30 }, (_, at): [string, string] => [`z${at}`, '']);
+  for (let steps = 0, isHashing = true; isHashing; steps++) {
+    const state = newState(SMALL_SHAPE);
+    set(state, [['huge', 'x'.repeat(3_000_000)], ...neighbours]);
+    const snapshot = state.snapshot();
+    snapshot.requestRoot();
+    while (!snapshot.isFolded) state.foldSlice(0, clock);
+    for (let step = 0; step < steps; step++) state.foldSlice(0, clock);
+    isHashing = snapshot.root === null;
+    snapshot.release();
+    // What is left of the large value stands beside the keys that come next.
+    set(state, [['huge', 'small now']]);
+    const added = neighbours.map(([key]): [string, string] => [`a${key}`, '']);
+    for (const entry of added) set(state, [entry]);
+    const content = new Map([['huge', 'small now'], ...neighbours, ...added]);
+    strictEqual(rootNow(state), hexOf(buildMapTree(content, SMALL_SHAPE).root), `after ${steps} steps`);
+    deepStrictEqual(listOf(state.orderedEntries(bytesOf(''))), sorted(content));
+  }
+});
+
 test('state tree: a snapshot is taken between commands, released once, and not read after', () => {
   const state = newState(SMALL_SHAPE);
   const snapshot = state.snapshot();

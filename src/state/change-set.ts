@@ -74,7 +74,7 @@ export class ChangeSet {
    * Notes one committed write.
    * @param linked The record that the key has now, or NO_RECORD when it was deleted.
    * @param unlinked The one it had, NO_RECORD, or UNKNOWN_RECORD.
-   * @param isValueNeeded Whether a snapshot may need the value that was replaced.
+   * @param isValueNeeded Whether a snapshot, or a hash under way, may need the value that was replaced.
    * @returns Whether nothing needs `unlinked` any more: it was written after the last freeze.
    */
   note(linked: number, unlinked: number, isValueNeeded: boolean): boolean {

@@ -13,8 +13,8 @@
  *  - while it is the value of its key, the live index;
  *  - replaced in the set it was written in: nobody, it is freed at once;
  *  - replaced later: the set that replaced it, until that is folded; then the snapshots that need it
- *    (retained.ts). Without a snapshot at the time nobody will need its value, which goes at once: the fold
- *    needs the key and the number.
+ *    (retained.ts). Without a snapshot at the time, and without a hash under way, whose snapshot may have been
+ *    let go, nobody will need its value, which goes at once: the fold needs the key and the number.
  *  - replaced blindly (cold-leaves.ts): the leaf; the fold of that write finds it there, and retires it.
  * So a folded tree, and every tree that a snapshot holds, has all its records, and a folded set names no
  * record that could be gone.
@@ -103,6 +103,8 @@ export class StateTree {
   #top = NO_NODE;
   /** Work begun and not ended. */
   #job: Generator<void, void> | null = null;
+  /** Whether that is a hash: it reads values between its steps. */
+  #isHashing = false;
   #keysFolded = 0;
   /** Bytes that the frozen sets keep. */
   #keptBytes = 0;
@@ -157,7 +159,7 @@ export class StateTree {
 
   /** Notes a committed write; see ChangeSet.note. */
   note(linked: number, unlinked: number): boolean {
-    return this.#live.note(linked, unlinked, this.#retained.pinCount > 0);
+    return this.#live.note(linked, unlinked, this.#isHashing || this.#retained.pinCount > 0);
   }
 
   /** Freezes the live set when it is full and there is room for it. */
@@ -297,7 +299,9 @@ export class StateTree {
   }
 
   *#hash(top: number): Generator<void, void> {
+    this.#isHashing = true;
     yield* this.#hasher.hash(top);
+    this.#isHashing = false;
   }
 
   *#reclaim(): Generator<void, void> {
