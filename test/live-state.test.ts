@@ -155,6 +155,30 @@ test('live state: a view holds until the next command begins, whatever is writte
   for (const view of views) deepStrictEqual(view, content.slice(0, 100));
 });
 
+test('live state: a view holds until the next command begins, of what the command replaced too', (t) => {
+  const random = seededRandom(t);
+  const state = newState();
+  const keys = Array.from({ length: 300 }, (_, at) => Buffer.from(String(at).padEnd(random.below(60), '.')));
+  const model = new Map<Buffer, string>();
+  for (let round = 0; round < 200; round++) {
+    state.begin();
+    const views: [Uint8Array | null, string | null][] = [];
+    for (let left = random.below(20); left > 0; left--) {
+      const key = random.pick(keys);
+      views.push([state.get(key), model.get(key) ?? null]);
+      const value = content
+        .subarray(random.below(1_000))
+        .subarray(0, random.below(random.pick([8, 64, 600])));
+      state.set(key, value);
+      model.set(key, textOf(value) ?? '');
+    }
+    state.commit();
+    for (const [view, text] of views) strictEqual(textOf(view), text, `a view of round ${round}`);
+    // What is in a frozen set is replaced in another way than what is not.
+    if (random.happens(0.2)) state.snapshot().release();
+  }
+});
+
 test('live state: memory follows deletes', () => {
   const state = newState();
   state.begin();

@@ -78,6 +78,8 @@ export class LiveIndex {
   /** Of the records being linked; and whether the table had nothing where its key would be first. */
   readonly #hashes: number[] = [];
   readonly #isHomeFree: boolean[] = [];
+  /** Places whose records moved to smaller ones: one of them must not be such a smaller one at once. */
+  readonly #dropped: number[] = [];
   /** Changes of the table and moves of records: an iteration must not see any. */
   #changes = 0;
 
@@ -433,7 +435,7 @@ export class LiveIndex {
 
   /**
    * Gives back what the value of a record takes that is not linked, if that is most of it: its key and its
-   * number stay. Nobody may read the value any more; a view of it holds until the next `store`.
+   * number stay. Nobody may read the value any more, but for views: they hold until `freeDropped`.
    */
   dropValue(record: RecordReference): void {
     const place = this.#records.placeOf(record);
@@ -451,7 +453,13 @@ export class LiveIndex {
     target.words[word + 2] = record;
     this.copyKey(record, target.bytes, word * 4 + HEADER_BYTES);
     this.#records.move(record, kept);
-    this.#store.free(place);
+    this.#dropped.push(place);
+  }
+
+  /** Ends what `dropValue` began; views of those values hold until the next `store`. */
+  freeDropped(): void {
+    for (let at = 0; at < this.#dropped.length; at++) this.#store.free(this.#dropped[at]!);
+    this.#dropped.length = 0;
   }
 
   /** Reclaims memory in proportion to `writes`. It moves records. */

@@ -7,8 +7,10 @@
  * never hears of the command.
  *
  * Views that a command gets hold longer than StateReader promises: until the next command begins, whatever is
- * written meanwhile. No slot is used again while a command runs, freeing touches no key or value, and the
- * index is compacted only in `begin`. So a result may be a view, even of a value that the command replaced.
+ * written meanwhile. No slot is used again while a command runs, its commit included, freeing touches no key
+ * or value, and the index is compacted only in `begin`. So a result may be a view, even of a value that the
+ * command replaced; but who rolls back to a savepoint, and writes on, copies what it had read of writes that
+ * it took back.
  */
 
 import { assert } from '../base/assert.ts';
@@ -263,10 +265,15 @@ export class LiveState implements StateWriter {
   /** Ends the command and keeps its writes. */
   commit(): void {
     this.#assertInCommand();
+    const undo = this.#undo;
     for (let at = 0; at < this.#undoLength; at += 2) {
-      const unlinked = this.#undo[at + 1]!;
-      if (this.#tree.note(this.#undo[at]!, unlinked)) this.#index.free(unlinked);
+      if (!this.#tree.note(undo[at]!, undo[at + 1]!)) undo[at + 1] = NO_RECORD;
     }
+    // Noting may take a slot for what is left of a record; freeing comes after, so that no view loses its.
+    for (let at = 1; at < this.#undoLength; at += 2) {
+      if (undo[at] !== NO_RECORD) this.#index.free(undo[at]!);
+    }
+    this.#index.freeDropped();
     this.#end();
   }
 

@@ -13,8 +13,8 @@
  *  - while it is the value of its key, the live index;
  *  - replaced in the set it was written in: nobody, it is freed at once;
  *  - replaced later: the set that replaced it, until that is folded; then the snapshots that need it
- *    (retained.ts). Without a snapshot at the time, and without a hash under way, whose snapshot may have been
- *    let go, nobody will need its value, which goes at once: the fold needs the key and the number.
+ *    (retained.ts). Nobody will need its value when there is no snapshot at the time, and no hash under way,
+ *    whose snapshot may be gone. It goes at once then: the fold needs the key and the number.
  *  - replaced blindly (cold-leaves.ts): the leaf; the fold of that write finds it there, and retires it.
  * So a folded tree, and every tree that a snapshot holds, has all its records, and a folded set names no
  * record that could be gone.
