@@ -344,6 +344,33 @@ test('state tree: memory of nodes follows deletes and snapshots that were releas
   ok(state.allocatedBytes < 2 ** 22, `${state.allocatedBytes} bytes for nothing`);
 });
 
+test('state tree: what snapshots left is reclaimed although changes wait all the time', () => {
+  const state = newState(defaultShape(SALT));
+  const kept: number[] = [];
+  for (let round = 0; round < 10; round++) {
+    const snapshot = state.snapshot();
+    for (let at = 0; at < 140_000; at++) set(state, [[`key ${at % 33_000}`, 'value']]);
+    while (state.treeProgress.frozenSets > 2) state.foldSlice(10, clock);
+    snapshot.release();
+    kept.push(state.keptRecords);
+    ok(state.treeProgress.frozenSets > 0, 'the tree never catches up');
+  }
+  ok(kept[9]! < kept[2]! + 10_000, `records kept at the end of each round: ${kept.join(' ')}`);
+});
+
+test('state tree: while nothing new is begun, what a snapshot left is reclaimed', () => {
+  const state = newState(SMALL_SHAPE);
+  set(state, [['a', '1']]);
+  const snapshot = state.snapshot();
+  set(state, [['a', '2']]);
+  state.snapshot().release();
+  foldAll(state);
+  strictEqual(state.keptRecords, 1);
+  snapshot.release();
+  for (let slices = 0; slices < 10; slices++) state.foldSlice(10, clock, 'begun');
+  strictEqual(state.keptRecords, 0);
+});
+
 test('state tree: a large value is a node of its own', () => {
   const state = newState(SMALL_SHAPE);
   const large = 'x'.repeat(3_000_000);

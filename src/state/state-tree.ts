@@ -185,7 +185,7 @@ export class StateTree {
 
   /**
    * Folds, hashes and reclaims for about `budgetMs`, at least one step.
-   * @param scope `all`, or only what was begun: a fold of a few sets.
+   * @param scope `all`, or only what was begun: a fold of a few sets, and what released snapshots left.
    * @returns Whether there is more to do.
    */
   work(budgetMs: number, clock: TreeClock, scope: WorkScope): boolean {
@@ -193,6 +193,7 @@ export class StateTree {
     do {
       this.#assertSound();
       if (scope === 'all') this.#job ??= this.#nextJob();
+      else if (this.#retained.isReclaiming) this.#job ??= this.#reclaim();
       if (this.#job === null) return this.hasWork;
       this.#isSound = false;
       if (this.#job.next().done === true) this.#job = null;
@@ -329,6 +330,8 @@ export class StateTree {
       yield* findBases(this.#parts, this.#top, changes, found);
       this.#top = this.#editor.edit(this.#top, changes, version);
       this.#keysFolded += changes.count;
+      // Under load folding may never end: what released snapshots kept goes faster than more can come.
+      this.#retained.reclaim();
       yield;
     }
     // Now the tree is of this version. Until here the tree could still name records that were replaced, and
