@@ -11,6 +11,8 @@ import type { ChangeSet } from './change-set.ts';
 /** Ranges up to this are sorted by inserting. */
 const INSERTION_MAX = 12;
 
+const WORD_BYTES = 4;
+
 /** Sorting fewer than this is no step of its own. */
 const STEP_MIN = 256;
 
@@ -57,13 +59,35 @@ export class SortedPlaces {
       for (; end < to && words[2 * end + 1] === word; end++) {
         const place = words[2 * end]!;
         this.order[end] = place;
-        if (this.set.keyEndAt(place) - this.set.keyOffsetAt(place) < at + 4) hasEnded = true;
+        if (this.#bytesFrom(place, at) < WORD_BYTES) hasEnded = true;
       }
-      // A key that ended was padded with zeros: bytes decide between it and its like.
-      if (end - item > 1 && hasEnded) this.#compareSort({ from: item, to: end, depth: at });
-      else if (end - item > 1) pending.push({ from: item, to: end, depth: at + 4 });
+      if (end - item > 1 && hasEnded) item += this.#endedFirst({ from: item, to: end, depth: at });
+      if (end - item > 1) pending.push({ from: item, to: end, depth: at + WORD_BYTES });
       item = end;
     }
+  }
+
+  /**
+   * Of keys that tie in a word some have ended, and were padded with zeros; in the others these zeros are. So
+   * the shorter comes first, and those that end at the same byte are one key.
+   * @returns How many have ended.
+   */
+  #endedFirst({ from, to, depth }: Range): number {
+    const places = this.order.slice(from, to);
+    let target = from;
+    let ended = 0;
+    for (let bytes = 0; bytes <= WORD_BYTES; bytes++) {
+      ended = target - from;
+      for (const place of places) {
+        if (Math.min(this.#bytesFrom(place, depth), WORD_BYTES) === bytes) this.order[target++] = place;
+      }
+    }
+    return ended;
+  }
+
+  /** Bytes that a key has from a position on, which is in it or at its end. */
+  #bytesFrom(place: number, at: number): number {
+    return this.set.keyEndAt(place) - this.set.keyOffsetAt(place) - at;
   }
 
   /** How far all keys of a range agree, which they do up to its depth. */
@@ -91,17 +115,6 @@ export class SortedPlaces {
     if (at + 2 < end) word |= keys[at + 2]! << 8;
     if (at + 3 < end) word |= keys[at + 3]!;
     return word;
-  }
-
-  #compareSort(range: Range): void {
-    const { from, to, depth } = range;
-    if (to - from <= INSERTION_MAX) {
-      this.#insertionSort(range);
-      return;
-    }
-    const order = Array.from(this.order.subarray(from, to));
-    order.sort((one, other) => this.#compare(one, other, depth) || one - other);
-    this.order.set(order, from);
   }
 
   #insertionSort({ from, to, depth }: Range): void {
