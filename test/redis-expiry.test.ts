@@ -156,6 +156,26 @@ test('expiry: the table gives keys in the order of deadlines, and its memory bac
   ok(table.allocatedBytes - empty < 4 * 1024 * 1024, `${table.allocatedBytes} bytes when it is empty`);
 });
 
+test('expiry: a key that stays does not keep the memory of those that went', () => {
+  const table = new DeadlineTable();
+  const late = 2 ** 50;
+  let time = 0;
+  for (let round = 0; round < 60; round++) {
+    table.add(Buffer.from(`stays ${round}`), late + round);
+    for (let at = 0; at < 20_000; at++)
+      table.add(Buffer.from(`goes ${round} ${at} ${'x'.repeat(20)}`), ++time);
+    while (table.next < late) table.take();
+  }
+  ok(table.allocatedBytes < 4 * 1024 * 1024, `${table.allocatedBytes} bytes for 60 keys`);
+  for (let round = 0; round < 60; round++) {
+    deepStrictEqual(table.take(), {
+      key: Uint8Array.from(Buffer.from(`stays ${round}`)),
+      deadline: late + round,
+    });
+  }
+  strictEqual(table.next, Infinity);
+});
+
 function engineOf(machine: typeof keyValueMachine, seed: number): Engine {
   return new Engine({
     machine,

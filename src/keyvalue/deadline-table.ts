@@ -15,6 +15,9 @@ import { userKeyOf } from './layout.ts';
 /** Keys lie one behind the other in chunks of this size; a chunk is given back when all its keys are gone. */
 const CHUNK_BYTES = 1024 * 1024;
 
+/** A chunk with no more in use is emptied: a few keys that stay would keep it for ever. */
+const SPARSE_BYTES_MAX = CHUNK_BYTES / 4;
+
 const LENGTH_BYTES = 2;
 
 const ENTRIES_INITIAL = 1024;
@@ -30,8 +33,10 @@ export interface DueKey {
 
 interface Chunk {
   readonly bytes: Uint8Array;
+  /** Behind its last key. */
+  end: number;
+  /** Bytes of keys that are still here, with their lengths. */
   used: number;
-  keys: number;
 }
 
 export class DeadlineTable implements DeadlineObserver {
@@ -141,21 +146,42 @@ export class DeadlineTable implements DeadlineObserver {
   #store(key: Uint8Array): number {
     const needed = LENGTH_BYTES + key.length;
     let chunk = this.#chunks[this.#current] ?? null;
-    if (chunk === null || chunk.used + needed > CHUNK_BYTES) chunk = this.#openChunk();
-    const offset = chunk.used;
+    if (chunk === null || chunk.end + needed > CHUNK_BYTES) chunk = this.#openChunk();
+    const offset = chunk.end;
     chunk.bytes[offset] = key.length;
     chunk.bytes[offset + 1] = key.length >>> 8;
     chunk.bytes.set(key, offset + LENGTH_BYTES);
+    chunk.end += needed;
     chunk.used += needed;
-    chunk.keys++;
     return this.#current * CHUNK_BYTES + offset;
   }
 
   #openChunk(): Chunk {
-    const chunk = { bytes: new Uint8Array(CHUNK_BYTES), used: 0, keys: 0 };
+    const chunk = { bytes: new Uint8Array(CHUNK_BYTES), end: 0, used: 0 };
     this.#current = this.#freeChunks.pop() ?? this.#chunks.length;
     this.#chunks[this.#current] = chunk;
+    this.#emptySparsest();
     return chunk;
+  }
+
+  /**
+   * Moves what the sparsest chunk still has to the current one, which is empty. Looks at every entry, once
+   * for each chunk that is opened.
+   */
+  #emptySparsest(): void {
+    let sparsest = -1;
+    let used = SPARSE_BYTES_MAX;
+    for (const [number, chunk] of this.#chunks.entries()) {
+      if (chunk === null || number === this.#current || chunk.used > used) continue;
+      sparsest = number;
+      used = chunk.used;
+    }
+    if (sparsest < 0) return;
+    const from = sparsest * CHUNK_BYTES;
+    for (let at = 0; at < this.#count; at++) {
+      const place = this.#places[at]!;
+      if (place >= from && place < from + CHUNK_BYTES) this.#places[at] = this.#store(this.#remove(place));
+    }
   }
 
   #remove(place: number): Uint8Array {
@@ -165,10 +191,10 @@ export class DeadlineTable implements DeadlineObserver {
     assert(chunk != null, `chunk ${number} has keys`);
     const length = chunk.bytes[offset]! | (chunk.bytes[offset + 1]! << 8);
     const key = Uint8Array.from(chunk.bytes.subarray(offset + LENGTH_BYTES, offset + LENGTH_BYTES + length));
-    chunk.keys--;
-    if (chunk.keys > 0) return key;
+    chunk.used -= LENGTH_BYTES + length;
+    if (chunk.used > 0) return key;
     if (number === this.#current) {
-      chunk.used = 0;
+      chunk.end = 0;
     } else {
       this.#chunks[number] = null;
       this.#freeChunks.push(number);
