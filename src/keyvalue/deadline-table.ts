@@ -65,9 +65,12 @@ export class DeadlineTable implements DeadlineObserver {
     return chunks * CHUNK_BYTES + this.#deadlines.byteLength + this.#places.byteLength;
   }
 
-  /** Whether more than half of the entries must be leftovers, given how many keys there are. */
-  isMostlyLeftovers(keys: number): boolean {
-    return this.#count > 2 * keys + LEFTOVERS_MIN;
+  /**
+   * Whether more than half of the entries must be leftovers.
+   * @param countKeys How many keys there are: asked only when it matters, for it may cost reading the state.
+   */
+  isMostlyLeftovers(countKeys: () => number): boolean {
+    return this.#count > LEFTOVERS_MIN && this.#count > 2 * countKeys() + LEFTOVERS_MIN;
   }
 
   whenEarlier(run: () => void): void {

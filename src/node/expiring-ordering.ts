@@ -106,7 +106,7 @@ export class ExpiringOrdering implements Ordering {
       const keys = this.#takeDue(now);
       if (keys.length === 0 || !this.#propose(keys)) break;
     }
-    if (!this.#isRebuilding && deadlines.isMostlyLeftovers(countKeys(state))) {
+    if (!this.#isRebuilding && deadlines.isMostlyLeftovers(() => countKeys(state))) {
       deadlines.clear();
       this.#rebuild();
     }
