@@ -2,7 +2,7 @@
  * The order of a change set (src/state/sorted-places.ts). Goal: places in the order of their keys, those of
  * equal keys in that of time. Method: seeded keys that are hard to tell apart, against a plain sort.
  */
-import { deepStrictEqual } from 'node:assert';
+import { deepStrictEqual, strictEqual } from 'node:assert';
 import { test } from 'node:test';
 import { NO_BYTES } from '../src/base/bytes.ts';
 import { ChangeSet } from '../src/state/change-set.ts';
@@ -12,13 +12,15 @@ import { SortedPlaces } from '../src/state/sorted-places.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { seedOf } from './support/seed.ts';
 
-function orderOf(keys: readonly Buffer[], from: number): number[] {
+function placesOf(keys: readonly Buffer[], from: number): SortedPlaces {
   const index = new LiveIndex({ seed: new Uint8Array(8) });
   const set = new ChangeSet(index);
   for (const key of keys) set.note(index.store(key, NO_BYTES), NO_RECORD, true);
-  const places = new SortedPlaces(set, from, keys.length);
-  for (const _ of places.sort()) continue;
-  return [...places.order];
+  return new SortedPlaces(set, from, keys.length);
+}
+
+function finish(places: SortedPlaces): number {
+  return [...places.sort()].length;
 }
 
 test('sorted places: keys that end within a word, zeros where others end, the same key many times', (t) => {
@@ -34,6 +36,23 @@ test('sorted places: keys that end within a word, zeros where others end, the sa
     const from = random.below(Math.min(keys.length, 3) + 1);
     const want = keys.map((_, place) => place).slice(from);
     want.sort((one, other) => keys[one]!.compare(keys[other]!) || one - other);
-    deepStrictEqual(orderOf(keys, from), want);
+    const places = placesOf(keys, from);
+    finish(places);
+    deepStrictEqual([...places.order], want);
+    const key = drawKey();
+    strictEqual(places.firstFrom(key), want.filter((place) => keys[place]!.compare(key) < 0).length);
   }
+});
+
+test('sorted places: two may sort them in turn, and nobody does it again', () => {
+  const keys = Array.from({ length: 20_000 }, (_, at) => Buffer.from(`key ${(at * 7919) % 20_011}`));
+  const alone = placesOf(keys, 0);
+  const steps = finish(alone);
+  const shared = placesOf(keys, 0);
+  const first = shared.sort();
+  first.next();
+  strictEqual(finish(shared), steps - 1);
+  strictEqual(first.next().done, true);
+  strictEqual(finish(shared), 0);
+  deepStrictEqual(shared.order, alone.order);
 });

@@ -16,7 +16,6 @@
 import { assert } from '../base/assert.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../base/limits.ts';
-import { compareBytes } from '../base/merkle/node.ts';
 import type { TreeShape } from '../base/merkle/shape.ts';
 import type { ColdLeaf } from './cold-leaves.ts';
 import { type LiveEntry, LiveIndex, type LiveIndexOptions } from './live-index.ts';
@@ -146,9 +145,9 @@ export class LiveState implements StateWriter {
 
   /** Every key with its value, in the order of keys, from the first that is at least `from`; as `entries`. */
   *orderedEntries(from: Uint8Array): Generator<LiveEntry, void> {
-    const changes = this.#tree.pendingChanges();
+    const changes = this.#tree.pendingChanges(from);
     const writes = this.#writes;
-    for (const record of mergeChanges(this.#index, this.#tree.folded(from), changes, from)) {
+    for (const record of mergeChanges(this.#index, this.#tree.folded(from), changes)) {
       yield { key: this.#index.keyOf(record), value: this.#index.valueOf(record) };
       assert(writes === this.#writes, 'the state does not change while it is iterated');
     }
@@ -330,12 +329,11 @@ export class LiveState implements StateWriter {
   }
 }
 
-/** The records of the tree with the changes that it does not have yet. */
+/** The records of the tree with the changes that it does not have yet, both from the same key on. */
 function* mergeChanges(
   index: LiveIndex,
   folded: Iterator<number, void>,
   changes: MergedChanges,
-  from: Uint8Array,
 ): Generator<number, void> {
   let next = folded.next();
   while (changes.next()) {
@@ -343,7 +341,6 @@ function* mergeChanges(
     for (let at = 0; at < count; at++) {
       const offset = keyOffsets[at]!;
       const length = keyLengths[at]!;
-      if (compareBytes(keys.subarray(offset, offset + length), from) < 0) continue;
       let order = -1;
       for (; next.done !== true; next = folded.next()) {
         order = index.compareKey(next.value, keys, offset, length);

@@ -5,6 +5,7 @@
  * It goes through the sets step by step and holds a few changes at a time, with their keys side by side.
  */
 
+import { NO_BYTES } from '../base/bytes.ts';
 import type { ChangeSet } from './change-set.ts';
 import type { SortedPlaces } from './sorted-places.ts';
 
@@ -41,12 +42,14 @@ export class MergedChanges {
    * @param runs Sorted parts of sets, the oldest first.
    * @param keep `net` leaves out keys that were new and are gone again; for a tree that may have seen some of
    *   the sets it must be `all`.
+   * @param from The first key.
    */
-  constructor(runs: readonly SortedPlaces[], keep: 'net' | 'all') {
+  constructor(runs: readonly SortedPlaces[], keep: 'net' | 'all', from: Uint8Array = NO_BYTES) {
     this.#keep = keep;
-    for (const [age, { set, order }] of runs.entries()) {
-      if (order.length === 0) continue;
-      this.#heap.push({ set, order, age, at: 0, place: order[0]! });
+    for (const [age, run] of runs.entries()) {
+      const { set, order } = run;
+      const at = run.firstFrom(from);
+      if (at < order.length) this.#heap.push({ set, order, age, at, place: order[at]! });
     }
     for (let at = (this.#heap.length >>> 1) - 1; at >= 0; at--) this.#sink(at);
   }

@@ -6,6 +6,8 @@
  * the common prefix of a table's keys costs nothing. Places of equal keys keep their order: that of time.
  */
 
+import { assert } from '../base/assert.ts';
+import { compareBytes } from '../base/merkle/node.ts';
 import type { ChangeSet } from './change-set.ts';
 
 /** Ranges up to this are sorted by inserting. */
@@ -20,15 +22,42 @@ const STEP_MIN = 256;
 export class SortedPlaces {
   readonly set: ChangeSet;
   readonly order: Int32Array;
+  /** What is left to do; null once it is sorted. */
+  #steps: Generator<void, void> | null;
 
   constructor(set: ChangeSet, from: number, to: number) {
     this.set = set;
     this.order = new Int32Array(to - from);
     for (let at = 0; at < this.order.length; at++) this.order[at] = from + at;
+    this.#steps = this.#sort();
   }
 
-  /** A step sorts all of it once by four bytes. */
+  /** Takes the steps that nobody took yet. A step sorts all of it once by four bytes. */
   *sort(): Generator<void, void> {
+    while (this.#steps !== null) {
+      if (this.#steps.next().done === true) this.#steps = null;
+      else yield;
+    }
+  }
+
+  /** Where in the order the first key is that is at least `from`; once it is sorted. */
+  firstFrom(from: Uint8Array): number {
+    assert(this.#steps === null, 'places are sorted before one is looked for');
+    let lower = 0;
+    let upper = this.order.length;
+    while (lower < upper) {
+      const middle = (lower + upper) >>> 1;
+      if (compareBytes(this.#keyAt(this.order[middle]!), from) < 0) lower = middle + 1;
+      else upper = middle;
+    }
+    return lower;
+  }
+
+  #keyAt(place: number): Uint8Array {
+    return this.set.keys.subarray(this.set.keyOffsetAt(place), this.set.keyEndAt(place));
+  }
+
+  *#sort(): Generator<void, void> {
     const longs = new BigUint64Array(this.order.length);
     const words = new Uint32Array(longs.buffer);
     const pending: Range[] = [{ from: 0, to: this.order.length, depth: 0 }];

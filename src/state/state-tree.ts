@@ -69,6 +69,8 @@ export type TreeClock = Pick<Clock, 'monotonic'>;
 interface FrozenSet {
   readonly set: ChangeSet;
   readonly version: number;
+  /** Its parts, once somebody asked for them: whoever sorts them first does it for all. */
+  runs: readonly SortedPlaces[] | null;
 }
 
 /** Work done so far, and what waits. */
@@ -94,6 +96,8 @@ export class StateTree {
   readonly #held = new Set<Held>();
 
   #live: ChangeSet;
+  /** The parts of the live set as they were at that count; what is written over changes no key of it. */
+  #liveRuns: { readonly count: number; readonly runs: readonly SortedPlaces[] } = { count: 0, runs: [] };
   readonly #frozen: FrozenSet[] = [];
   readonly #spareSets: ChangeSet[] = [];
   /** Version of the newest frozen set, and of the newest that is folded. */
@@ -243,12 +247,16 @@ export class StateTree {
 
   // ---- Reading.
 
-  /** Changes that the tree does not have yet, in the order of keys; until the next write or slice. */
-  pendingChanges(): MergedChanges {
-    const sets = [...this.#frozen.map(({ set }) => set), this.#live];
-    const runs = sets.flatMap(partsOf);
+  /**
+   * Changes that the tree does not have yet, in the order of keys, from the first that is at least `from`;
+   * until the next write or slice. Sorts what nobody has sorted yet: up to 10 ms for each set that waits.
+   */
+  pendingChanges(from: Uint8Array): MergedChanges {
+    const { count } = this.#live;
+    if (this.#liveRuns.count !== count) this.#liveRuns = { count, runs: partsOf(this.#live) };
+    const runs = [...this.#frozen.flatMap(runsOf), ...this.#liveRuns.runs];
     for (const run of runs) for (const _ of run.sort()) continue;
-    return new MergedChanges(runs, 'all'); // A fold may be half done.
+    return new MergedChanges(runs, 'all', from); // A fold may be half done.
   }
 
   /** Records of the tree as far as it is folded, in the order of keys. */
@@ -278,7 +286,8 @@ export class StateTree {
   #freeze(): void {
     this.#frozenVersion++;
     this.#keptBytes += this.#live.keptBytes;
-    this.#frozen.push({ set: this.#live, version: this.#frozenVersion });
+    this.#frozen.push({ set: this.#live, version: this.#frozenVersion, runs: null });
+    this.#liveRuns = { count: 0, runs: [] };
     this.#live = this.#spareSets.pop() ?? new ChangeSet(this.#index);
   }
 
@@ -318,11 +327,9 @@ export class StateTree {
     const version = sets[sets.length - 1]!.version;
     this.#retained.beginFold(version);
     const runs: SortedPlaces[] = [];
-    for (const { set } of sets) {
-      for (const run of partsOf(set)) {
-        yield* run.sort();
-        runs.push(run);
-      }
+    for (const run of sets.flatMap(runsOf)) {
+      yield* run.sort();
+      runs.push(run);
     }
     const changes = new MergedChanges(runs, 'net');
     const found: number[] = [];
@@ -366,6 +373,11 @@ export class StateTree {
     set.clear();
     if (this.#spareSets.length < 2) this.#spareSets.push(set);
   }
+}
+
+function runsOf(frozen: FrozenSet): readonly SortedPlaces[] {
+  frozen.runs ??= partsOf(frozen.set);
+  return frozen.runs;
 }
 
 /** A set in parts that are sorted one by one: a long one, of a huge command, in several. */
