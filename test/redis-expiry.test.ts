@@ -70,6 +70,27 @@ test('expiry: a key is gone for whoever asks when its time has come, and one tha
   );
 });
 
+test('expiry: a deadline that is brought forward holds, however it is set', () => {
+  const clock = new ManualClock();
+  return withPort(
+    async (port) => {
+      const client = port.connect();
+      await say(client, 'MSET a 1 b 1 c 1 d 1', 'SET long 1 PX 90000');
+      await say(client, 'EXPIRE a 90', 'EXPIRE b 90', 'EXPIRE c 90', 'EXPIRE d 90', 'SET soon 1 PX 1000');
+      await say(client, 'PEXPIRE a 1000', 'SET b 2 PX 1000', 'GETEX c PX 1000', 'RENAME soon d');
+      clock.advance(1_000);
+      deepStrictEqual(await say(client, 'GET a', 'GET b', 'GET c', 'GET d', 'DBSIZE'), [
+        '$-1',
+        '$-1',
+        '$-1',
+        '$-1',
+        ':1',
+      ]);
+    },
+    { clock },
+  );
+});
+
 test('expiry: an idle node removes keys by itself; a watched one that expires ends the transaction', () => {
   const clock = new ManualClock();
   return withPort(
