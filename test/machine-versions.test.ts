@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { isTidemarkError } from '../src/base/errors.ts';
 import { toIndex } from '../src/base/positions.ts';
+import { systemClock } from '../src/base/time.ts';
 import { decodeActivation, encodeActivation } from '../src/engine/activation.ts';
 import { table } from '../src/engine/table.ts';
 import { machine } from '../src/engine/typed-machine.ts';
@@ -323,6 +324,17 @@ test('machine versions: inspect and verify show an activation', async (t: TestCo
   strictEqual(entries.length, 3);
   deepStrictEqual((entries[1] as { activation: unknown }).activation, { name: 'bank', from: 1, to: 2 });
   ok(run('verify', dir).includes('2 commands in 3 entries'));
+});
+
+test('machine versions: the log may be proven between two activations, before the node serves', async () => {
+  const fs = new MemoryFileSystem();
+  const first = await open({ machine: v1, dir: DIR, log, doors: { fs } });
+  await first.submit('deposit', { to: 'alice', amount: 10 });
+  await first.close();
+  // The log's idle time is over at once, as it is when a checkpoint or the status takes longer.
+  const clock = { ...systemClock, after: (_: number, run: () => void) => systemClock.after(0, run) };
+  await using node = await open({ machine: v3, dir: DIR, log, doors: { fs, clock } });
+  strictEqual(await node.query('balance', 'alice'), 2010); // Version 2 is active from entry 2 on.
 });
 
 test('machine versions: damage met while one is activated ends the opening, and not the next', async (t) => {

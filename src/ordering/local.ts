@@ -134,8 +134,12 @@ export class LocalOrdering implements Ordering {
     if (!this.#isIdle) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
-  /** Of the log: entries up to `index` are durable. The next write starts before they are applied. */
+  /**
+   * Of the log: entries up to `index` are durable. The next write starts before they are applied. Before the
+   * start nothing of this ordering is in the log; it proves then what was there, or a new version's entry.
+   */
   onDurable(index: Index): void {
+    if (this.#log === null) return;
     this.#appendCollected();
     this.#applySoon(index);
   }
