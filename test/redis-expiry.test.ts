@@ -6,6 +6,7 @@
 import { deepStrictEqual, fail, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
 import { toIndex } from '../src/base/positions.ts';
+import { systemClock } from '../src/base/time.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { EntryBuilder } from '../src/engine/entry.ts';
 import { DeadlineTable } from '../src/keyvalue/deadline-table.ts';
@@ -15,7 +16,9 @@ import { stateKeyOf } from '../src/keyvalue/layout.ts';
 import { createKeyValueMachine, keyValueMachine } from '../src/keyvalue/machine.ts';
 import { encodeRequest } from '../src/keyvalue/request.ts';
 import { ExpiringOrdering } from '../src/node/expiring-ordering.ts';
+import { open } from '../src/node/open.ts';
 import type { Ordering } from '../src/ordering/ordering.ts';
+import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
 import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { MapState } from './support/map-state.ts';
@@ -105,6 +108,22 @@ test('expiry: an idle node removes keys by itself; a watched one that expires en
     },
     { clock },
   );
+});
+
+test('expiry: a key of a checkpoint is found after a restart, and goes when its time has come', async () => {
+  const doors = { fs: new MemoryFileSystem(), clock: { ...systemClock, now: () => now } };
+  let now = 1_000_000;
+  const first = await open({ dir: 'data', doors });
+  await first.submit('SET', 'a', '1', 'PX', 1000);
+  await first.submit('SET', 'b', '1');
+  await first.close();
+  now += 2_000;
+  await using node = await open({ dir: 'data', doors });
+  strictEqual(node.recovery.commandsReplayed, 0);
+  await node.whenLoaded();
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  for (let turns = 0; turns < 10_000 && node.stats().keys > 1; turns++) await turn();
+  strictEqual(node.stats().keys, 1);
 });
 
 test('expiry: thousands of keys at once take several entries', () => {
