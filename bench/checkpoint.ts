@@ -19,12 +19,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { describeSyncs, measureSyncs } from '../src/cli/bench/disk.ts';
+import { describeSurroundings, surroundings } from '../src/cli/bench/surroundings.ts';
 import { formatBytes, table } from '../src/cli/output.ts';
 import { askOnce } from '../src/cli/resp-client.ts';
-import { describeSyncs, measureSyncs } from './disk.ts';
 import { redisVersion, type Server, startRedis, startTidemark } from './servers.ts';
 import type { SetLoad, SetLoadResult } from './set-load.ts';
-import { describeSurroundings, surroundings } from './surroundings.ts';
 
 const VALUE_BYTES = 256;
 const CLIENTS = 50;

@@ -10,13 +10,13 @@
 
 import { defaultShape, SALT_BYTES } from '../src/base/merkle/shape.ts';
 import { systemClock } from '../src/base/time.ts';
+import { describeSurroundings, surroundings } from '../src/cli/bench/surroundings.ts';
 import { table } from '../src/cli/output.ts';
 import { LiveState } from '../src/state/live-state.ts';
 import type { Snapshot } from '../src/state/snapshot.ts';
 import type { StoredTree } from '../src/state/stored.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { MemoryFiles } from '../test/support/memory-files.ts';
-import { describeSurroundings, surroundings } from './surroundings.ts';
 
 const KEYS = 1_000_000;
 const KEY_BYTES = 16;

@@ -13,13 +13,14 @@ import { parseArgs } from 'node:util';
 import { systemChance } from '../src/base/chance.ts';
 import { type Index, toIndex, toTerm } from '../src/base/positions.ts';
 import { systemClock } from '../src/base/time.ts';
+import { describeSyncs, measureSyncs } from '../src/cli/bench/disk.ts';
+import { describeSurroundings, surroundings } from '../src/cli/bench/surroundings.ts';
 import { table } from '../src/cli/output.ts';
 import { Log } from '../src/log/log.ts';
 import { LOG_DEFAULTS } from '../src/log/log-options.ts';
 import { openDataDirectory } from '../src/node/data-directory.ts';
 import { NodeFileSystem } from '../src/storage/node-file-system.ts';
-import { describeSyncs, measureSyncs, percentile } from './disk.ts';
-import { describeSurroundings, surroundings } from './surroundings.ts';
+import { percentile } from './percentile.ts';
 
 const CLIENTS = [1, 16, 256, 4096];
 const RECORD_BYTES = 128;

@@ -15,11 +15,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { describeSyncs, measureSyncs, type SyncTimes } from '../src/cli/bench/disk.ts';
+import { describeSurroundings, surroundings } from '../src/cli/bench/surroundings.ts';
 import { table } from '../src/cli/output.ts';
-import { describeSyncs, measureSyncs, median, type SyncTimes } from './disk.ts';
+import { median } from './percentile.ts';
 import { hasRedisBenchmark, redisVersion, type Server, startRedis, startTidemark } from './servers.ts';
 import type { LoadResult, SetLoad } from './set-load.ts';
-import { describeSurroundings, surroundings } from './surroundings.ts';
 
 const CLIENTS = 50;
 const VALUE_BYTES = 256;

@@ -7,7 +7,7 @@
 
 import { connect } from 'node:net';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
-import { percentile } from './disk.ts';
+import { percentile } from './percentile.ts';
 
 export interface SetLoad {
   readonly port: number;

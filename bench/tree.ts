@@ -10,11 +10,11 @@
 
 import { defaultShape, NODE_BYTES_MAX, SALT_BYTES, type TreeShape } from '../src/base/merkle/shape.ts';
 import { systemClock } from '../src/base/time.ts';
+import { describeSurroundings, surroundings } from '../src/cli/bench/surroundings.ts';
 import { table } from '../src/cli/output.ts';
 import { LiveState } from '../src/state/live-state.ts';
 import type { Snapshot } from '../src/state/snapshot.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
-import { describeSurroundings, surroundings } from './surroundings.ts';
 
 const KEYS = 1_000_000;
 const KEY_BYTES = 16;

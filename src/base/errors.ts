@@ -7,6 +7,7 @@
 /** Every code with what it means. The order is that of docs/errors.md. */
 export const ERROR_CODES = {
   TIDEMARK_OPTION_INVALID: 'an option is out of range or of the wrong type',
+  TIDEMARK_CONFIG_INVALID: 'the configuration of the command line has faults; the message names each',
   TIDEMARK_NOT_OPEN: 'the node is closed, or closing',
   TIDEMARK_OUTCOME_UNKNOWN: 'the node stopped while the command was in flight',
   TIDEMARK_BUSY: 'too many bytes wait for the disk; the command was not accepted',

@@ -2,63 +2,42 @@
 
 import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { readStatus } from '../log/status.ts';
+import type { RecoveryProgress } from '../node/assemble.ts';
 import { open } from '../node/open.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
+import type { ConfigFlags } from './config/flags.ts';
+import { countingFileSystem } from './counting-file-system.ts';
 import { EXIT_CODES } from './exit-code.ts';
+import { askNode, fieldsOf, nodeAddress } from './node-client.ts';
 import { formatBytes, print } from './output.ts';
-import { askOnce, ErrorReply, type Reply } from './resp-client.ts';
-
-export interface CheckpointOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly json: boolean;
-}
+import { Progress } from './progress.ts';
+import { RecoveryBars } from './recovery-bars.ts';
 
 type Taken = Readonly<Record<string, string | number>>;
 
-/** @param dir Directory of a stopped node; null asks the running one at `port`. */
-export async function checkpoint(dir: string | null, options: CheckpointOptions): Promise<number> {
+/** @param dir Directory of a stopped node; null asks the running one. */
+export async function checkpoint(
+  dir: string | null,
+  options: ConfigFlags & { readonly json: boolean },
+): Promise<number> {
   const taken = dir === null ? await takeOfRunning(options) : await takeOfStopped(dir);
   if (options.json) print(JSON.stringify(taken));
   else print(describe(taken));
   return EXIT_CODES.done;
 }
 
-async function takeOfRunning({ host, port }: CheckpointOptions): Promise<Taken> {
-  const reply = await ask(host, port);
-  if (reply instanceof ErrorReply) {
-    throw new TidemarkError('TIDEMARK_REFUSED', `the node at ${host}:${port} answers: ${reply.text}`, {
-      remedy: 'retry',
-      facts: { host, port },
-    });
-  }
-  const fields = Array.isArray(reply) ? (reply as readonly Reply[]) : [];
-  const taken: Record<string, string | number> = {};
-  for (let at = 0; at + 1 < fields.length; at += 2) {
-    const [name, value] = [fields[at], fields[at + 1]];
-    const isPair = typeof name === 'string' && (typeof value === 'number' || typeof value === 'string');
-    // The protocol has no fractions.
-    if (isPair) taken[name] = name.endsWith('Ms') ? Number(value) : value;
-  }
-  return taken;
-}
-
-async function ask(host: string, port: number): Promise<Reply> {
-  try {
-    return await askOnce(port, ['TIDEMARK', 'CHECKPOINT'], host);
-  } catch (error) {
-    throw new TidemarkError(
-      'TIDEMARK_REFUSED',
-      `nobody answers at ${host}:${port}; start the node, or name the directory of a stopped one`,
-      { remedy: 'retry', facts: { host, port }, cause: error },
-    );
-  }
+/** However long it takes: a large state is minutes of writing. */
+async function takeOfRunning(flags: ConfigFlags): Promise<Taken> {
+  return fieldsOf(await askNode(await nodeAddress(flags), ['TIDEMARK', 'CHECKPOINT'], null));
 }
 
 async function takeOfStopped(dir: string): Promise<Taken> {
   await readStatus(new NodeFileSystem(), dir); // `open` would make a directory that is not there.
+  const bar = new StoppedProgress();
   try {
-    await using node = await open({ dir });
+    await using node = await open({ dir, onProgress: bar.recovering, doors: { fs: bar.fs } });
+    await node.whenLoaded();
+    bar.writing(node.stats().stateBytes);
     return { ...(await node.checkpoint()) };
   } catch (error) {
     if (!isTidemarkError(error, 'TIDEMARK_LOCKED')) throw error;
@@ -67,6 +46,34 @@ async function takeOfStopped(dir: string): Promise<Taken> {
       facts: error.facts,
       cause: error,
     });
+  } finally {
+    bar.end();
+  }
+}
+
+/** Recovery, then the writing: of all of the state at most, so that it may be over early. */
+class StoppedProgress {
+  readonly #recovery = new RecoveryBars();
+  #writing: { readonly bar: Progress; readonly bytes: number } | null = null;
+  #writtenBefore = 0;
+  #written = 0;
+
+  readonly recovering = (progress: RecoveryProgress): void => this.#recovery.update(progress);
+
+  readonly fs = countingFileSystem(({ writtenBytes }) => {
+    this.#written = writtenBytes;
+    this.#writing?.bar.update(writtenBytes - this.#writtenBefore, this.#writing.bytes);
+  });
+
+  writing(bytes: number): void {
+    this.#recovery.end();
+    this.#writtenBefore = this.#written;
+    this.#writing = { bar: new Progress('writing the checkpoint', 'bytes'), bytes };
+  }
+
+  end(): void {
+    this.#recovery.end();
+    this.#writing?.bar.end();
   }
 }
 

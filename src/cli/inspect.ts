@@ -13,8 +13,10 @@ import { type LogFinding, readLog, type SegmentSummary } from '../log/read-log.t
 import type { LogRecord } from '../log/segment-reader.ts';
 import { readStatus } from '../log/status.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
+import { bytesIn, countingFileSystem } from './counting-file-system.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { count, formatBytes, formatTime, print, table } from './output.ts';
+import { Progress } from './progress.ts';
 
 const fs = new NodeFileSystem();
 
@@ -28,12 +30,15 @@ export interface InspectLogOptions {
 }
 
 export async function inspectLog(dir: string, options: InspectLogOptions): Promise<number> {
+  const progress = new Progress('reading the log', 'bytes');
+  const bytes = await bytesIn(fs, `${dir}/log`);
+  const counted = countingFileSystem(({ readBytes }) => progress.update(readBytes, bytes));
   const { status } = await readStatus(fs, dir);
   const segments: SegmentSummary[] = [];
   const findings: LogFinding[] = [];
   const listing = options.json ? new JsonListing() : new TextListing();
   listing.begin();
-  await readLog(fs, dir, status, {
+  await readLog(counted, dir, status, {
     segment: (summary) => segments.push(summary),
     finding: (finding) => findings.push(finding),
     record(record, file) {
@@ -41,6 +46,7 @@ export async function inspectLog(dir: string, options: InspectLogOptions): Promi
       listing.entry(record, file, contentOf(record, status.machine.name, options));
     },
   });
+  progress.end();
   listing.end(segments, findings);
   return findings.some((finding) => finding.kind === 'damage') ? EXIT_CODES.restore : EXIT_CODES.done;
 }

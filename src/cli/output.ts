@@ -1,6 +1,7 @@
 /** What the verbs print: text for people, one JSON document for scripts. */
 
 import { TidemarkError } from '../base/errors.ts';
+import { paint } from './paint.ts';
 
 /** Prints to standard output; quietly gives up when nobody reads any more (`| head`). */
 export function print(text: string): void {
@@ -15,7 +16,12 @@ export function printError(error: unknown, format: 'text' | 'json'): void {
   }
   const isExpected = error instanceof TidemarkError;
   const text = isExpected ? `${error.code}: ${error.message}` : (error as Error).stack;
-  process.stderr.write(`tidemark: ${text ?? String(error)}\n`);
+  process.stderr.write(`tidemark: ${paint('red', text ?? String(error))}\n`);
+}
+
+/** Prints what people should know although all goes on. */
+export function printWarning(text: string): void {
+  print(`tidemark: ${paint('yellow', `warning: ${text}`, process.stdout)}`);
 }
 
 function describeError(error: unknown): Record<string, unknown> {
@@ -53,6 +59,12 @@ export function formatBytes(bytes: number): string {
   const step = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
   const value = bytes / 2 ** (10 * step);
   return `${step === 0 ? value : value.toFixed(1)} ${units[step]}`;
+}
+
+/** `4 s`, `3 min`, `2 h`: how long something still takes. */
+export function formatDuration(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
 }
 
 /** Milliseconds since 1970 as an instant; 0 is before the first entry. */

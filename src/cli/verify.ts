@@ -3,6 +3,7 @@
 import { isTidemarkError } from '../base/errors.ts';
 import { type Index, laterOf, toIndex } from '../base/positions.ts';
 import { systemClock } from '../base/time.ts';
+import { chainBytes } from '../checkpoint/checkpoint-info.ts';
 import { type FoundCheckpoint, surveyCheckpoints } from '../checkpoint/survey-checkpoints.ts';
 import { verifyCheckpoints } from '../checkpoint/verify-checkpoints.ts';
 import { decodeActivation } from '../engine/activation.ts';
@@ -12,13 +13,19 @@ import type { LogRecord } from '../log/segment-reader.ts';
 import { readStatus } from '../log/status.ts';
 import type { Status } from '../log/status-content.ts';
 import { requireSameHistory } from '../node/restore.ts';
-import { NodeFileSystem } from '../storage/node-file-system.ts';
+import type { FileSystem } from '../storage/file-system.ts';
+import { bytesIn, countingFileSystem } from './counting-file-system.ts';
 import { EXIT_CODES } from './exit-code.ts';
 import { count, formatBytes, print } from './output.ts';
-
-const fs = new NodeFileSystem();
+import { paint } from './paint.ts';
+import { Progress } from './progress.ts';
 
 export async function verify(dir: string, json: boolean): Promise<number> {
+  const progress = new Progress('verifying', 'bytes');
+  let bytesToRead = 0;
+  const fs = countingFileSystem(({ readBytes }) => {
+    if (bytesToRead > 0) progress.update(readBytes, bytesToRead);
+  });
   const started = performance.now();
   const { status, copies } = await readStatus(fs, dir);
   const findings: LogFinding[] = copies
@@ -31,6 +38,7 @@ export async function verify(dir: string, json: boolean): Promise<number> {
     }));
   const counted = { segments: 0, entries: 0, commands: 0, bytes: 0 };
   const { checkpoints } = await surveyCheckpoints(fs, dir, status.clusterId);
+  bytesToRead = await estimateBytes(fs, dir, checkpoints);
   let lastIndex = 0;
   let isMixed = false;
   await readLog(fs, dir, status, {
@@ -50,11 +58,11 @@ export async function verify(dir: string, json: boolean): Promise<number> {
     },
     finding: (finding) => findings.push(finding),
   });
-  const checked = await checkCheckpoints(dir, status, findings);
+  const checked = await checkCheckpoints(fs, dir, { status, findings });
   const missing = missingState(dir, status, checked.newest, lastIndex);
   if (missing !== null) findings.push(missing);
   const ok = !findings.some((finding) => finding.kind === 'damage');
-  const recoverable = ok || (!isMixed && (await isRecoverable(dir, status, checked.newest)));
+  const recoverable = ok || (!isMixed && (await isRecoverable(fs, dir, { status, newest: checked.newest })));
   const report: Report = {
     ok,
     recoverable,
@@ -65,10 +73,21 @@ export async function verify(dir: string, json: boolean): Promise<number> {
     findings,
     tookMs: Math.round(performance.now() - started),
   };
+  progress.end();
   if (json) print(JSON.stringify(report));
   else printReport(report);
   if (ok) return EXIT_CODES.done;
   return recoverable ? EXIT_CODES.repair : EXIT_CODES.restore;
+}
+
+/** Each checkpoint is read twice: by checksum, then node by node. */
+async function estimateBytes(
+  fs: FileSystem,
+  dir: string,
+  checkpoints: readonly FoundCheckpoint[],
+): Promise<number> {
+  const needed = checkpoints.reduce((sum, { info }) => sum + 2 * chainBytes(info), 0);
+  return needed + (await bytesIn(fs, `${dir}/log`));
 }
 
 interface Report {
@@ -118,7 +137,11 @@ function missingState(
 }
 
 /** Whether the checkpoint that a start would use, and the log that it would read, are whole. */
-async function isRecoverable(dir: string, status: Status, newest: Index | null): Promise<boolean> {
+async function isRecoverable(
+  fs: FileSystem,
+  dir: string,
+  { status, newest }: { readonly status: Status; readonly newest: Index | null },
+): Promise<boolean> {
   if (newest === null && status.firstIndex > 1) return false;
   return isReplayable(fs, dir, status, newest ?? toIndex(0));
 }
@@ -133,10 +156,11 @@ interface CheckedCheckpoints {
 
 /** Adds what is damaged to `findings`. */
 async function checkCheckpoints(
+  fs: FileSystem,
   dir: string,
-  { clusterId, firstIndex }: Status,
-  findings: LogFinding[],
+  { status, findings }: { readonly status: Status; readonly findings: LogFinding[] },
 ): Promise<CheckedCheckpoints> {
+  const { clusterId, firstIndex } = status;
   let [checkpoints, bytes] = [0, 0];
   let newest: Index | null = null;
   for await (const verdict of verifyCheckpoints({ fs, clock: systemClock }, dir, clusterId)) {
@@ -160,11 +184,14 @@ async function checkCheckpoints(
 function printReport(report: Report): void {
   const { ok, recoverable, dir, findings, tookMs } = report;
   for (const { kind, file, offset, message } of findings) {
-    print(`${kind}: ${file}${offset === null ? '' : `:${offset}`}: ${message}`);
+    const style = kind === 'damage' ? 'red' : 'yellow';
+    const place = offset === null ? file : `${file}:${offset}`;
+    print(`${paint(style, kind, process.stdout)}: ${place}: ${message}`);
   }
+  const verdict = ok ? paint('green', 'whole', process.stdout) : paint('red', 'DAMAGED', process.stdout);
   const { segments, entries, commands, checkpoints, bytes } = report;
   print(
-    `${ok ? 'whole' : 'DAMAGED'}: ${dir}: ${count(commands, 'command')} in ` +
+    `${verdict}: ${dir}: ${count(commands, 'command')} in ` +
       `${count(entries, 'entry', 'entries')}, ${count(segments, 'segment')}, ` +
       `${count(checkpoints, 'checkpoint')}, ${formatBytes(bytes)} verified in ${tookMs} ms`,
   );

@@ -2,10 +2,14 @@
 
 import { closeSync, fdatasyncSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { Latencies } from './latencies.ts';
 
 const FILE_BYTES = 4 * 1024 * 1024;
 const WRITE_BYTES = 4096;
-const SAMPLES = 1000;
+const SAMPLES_MAX = 1000;
+
+/** On a slow disk fewer samples do. */
+const MEASURE_MS_MAX = 2_000;
 
 export interface SyncTimes {
   readonly p50Ms: number;
@@ -21,19 +25,18 @@ export function measureSyncs(dir: string): SyncTimes {
     writeSync(file, Buffer.alloc(FILE_BYTES), 0, FILE_BYTES, 0);
     fsyncSync(file);
     const block = Buffer.alloc(WRITE_BYTES, 7);
-    const times: number[] = [];
-    for (let sample = 0; sample < SAMPLES; sample++) {
-      const began = performance.now();
-      writeSync(file, block, 0, WRITE_BYTES, (sample * WRITE_BYTES) % FILE_BYTES);
+    const times = new Latencies();
+    const began = performance.now();
+    let now = began;
+    while (times.count < SAMPLES_MAX && now - began < MEASURE_MS_MAX) {
+      const sampleBegan = now;
+      writeSync(file, block, 0, WRITE_BYTES, (times.count * WRITE_BYTES) % FILE_BYTES);
       fdatasyncSync(file);
-      times.push(performance.now() - began);
+      now = performance.now();
+      times.record(now - sampleBegan);
     }
-    const total = times.reduce((sum, ms) => sum + ms, 0);
-    return {
-      p50Ms: percentile(times, 50),
-      p99Ms: percentile(times, 99),
-      perSecond: (1000 * SAMPLES) / total,
-    };
+    const { p50Ms, p99Ms } = times.summary();
+    return { p50Ms, p99Ms, perSecond: (1000 * times.count) / (now - began) };
   } finally {
     closeSync(file);
     rmSync(path);
@@ -43,16 +46,4 @@ export function measureSyncs(dir: string): SyncTimes {
 export function describeSyncs({ p50Ms, p99Ms, perSecond }: SyncTimes): string {
   const rate = Math.round(perSecond).toLocaleString('en');
   return `${p50Ms.toFixed(3)} ms (p50), ${p99Ms.toFixed(3)} ms (p99), ${rate}/s`;
-}
-
-/** Of at least one sample; nearest rank. */
-export function percentile(samples: readonly number[], percent: number): number {
-  const sorted = [...samples].sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)]!;
-}
-
-export function median(samples: readonly number[]): number {
-  const sorted = [...samples].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }

@@ -1,0 +1,123 @@
+/**
+ * The configuration: every key with its type, its range, its default and what it is for. Files, environment
+ * and flags are held against this one schema; the table in docs/operations.md and the JSON Schema for editors
+ * come from it.
+ *
+ * Ranges are those of the options that the values end up in, which are checked there again: programs that use
+ * `open` have no configuration.
+ */
+
+import * as v from 'valibot';
+import { CHECKPOINT_DEFAULTS } from '../../checkpoint/checkpoint-options.ts';
+import { LOG_DEFAULTS } from '../../log/log-options.ts';
+import { LOCAL_DEFAULTS } from '../../ordering/local-options.ts';
+import {
+  CONNECTIONS_MAX_DEFAULT,
+  INPUT_BYTES_MAX_DEFAULT,
+  OUTPUT_BYTES_MAX_DEFAULT,
+  OUTPUT_TOTAL_BYTES_MAX_DEFAULT,
+} from '../../server/redis-server.ts';
+import { bytes, count, flag, secret, text } from './value-schema.ts';
+
+const KIB = 1024;
+const MIB = 1024 ** 2;
+const GIB = 1024 ** 3;
+
+const redis = v.strictObject({
+  host: v.optional(text('where the Redis port listens', 'an address'), '127.0.0.1'),
+  port: v.optional(
+    count('port of the Redis protocol; 0 takes a free one', { min: 0, max: 65_535 }, 'a port'),
+    6401,
+  ),
+  password: v.optional(secret('what clients must say by AUTH; none when absent', 'a password')),
+  passwordFile: v.optional(
+    text('a file whose first line is the password: the way to keep it out of this one', 'a path'),
+  ),
+  connectionsMax: v.optional(
+    count('clients above this are turned away', { min: 1, max: 1_000_000 }),
+    CONNECTIONS_MAX_DEFAULT,
+  ),
+  outputBytesMax: v.optional(
+    bytes('replies that one client has not taken; above it the client is dropped', {
+      min: 2 * MIB,
+      max: 4 * GIB,
+    }),
+    OUTPUT_BYTES_MAX_DEFAULT,
+  ),
+  outputTotalBytesMax: v.optional(
+    bytes('the same of all clients together', { min: MIB, max: 64 * GIB }),
+    OUTPUT_TOTAL_BYTES_MAX_DEFAULT,
+  ),
+  inputBytesMax: v.optional(
+    bytes('unfinished requests of all clients together', { min: MIB, max: 64 * GIB }),
+    INPUT_BYTES_MAX_DEFAULT,
+  ),
+});
+
+const log = v.strictObject({
+  segmentBytes: v.optional(
+    bytes('size of a log segment; two more are kept in reserve', {
+      min: 64 * KIB,
+      max: GIB,
+      multipleOf: 4096,
+    }),
+    LOG_DEFAULTS.segmentBytes,
+  ),
+});
+
+const checkpoint = v.strictObject({
+  checkpointsKept: v.optional(
+    count('checkpoints that are kept; the log is kept back to the oldest', { min: 1, max: 64 }),
+    CHECKPOINT_DEFAULTS.checkpointsKept,
+  ),
+  checkpointOnClose: v.optional(
+    flag('take one when the node stops; false: a fast stop, a longer start'),
+    CHECKPOINT_DEFAULTS.checkpointOnClose,
+  ),
+  compactLogAfterCheckpoint: v.optional(
+    flag('give back the log before the oldest kept checkpoint'),
+    CHECKPOINT_DEFAULTS.compactLogAfterCheckpoint,
+  ),
+  loadConcurrency: v.optional(
+    count('reads or writes of checkpoints in flight', { min: 1, max: 64 }),
+    CHECKPOINT_DEFAULTS.loadConcurrency,
+  ),
+  bufferBytes: v.optional(
+    bytes('size of one such read or write', { min: 4 * KIB, max: 16 * MIB }),
+    CHECKPOINT_DEFAULTS.bufferBytes,
+  ),
+  verifyBytesMax: v.optional(
+    bytes('so much of a checkpoint is verified before anything is served', {
+      min: 0,
+      max: Number.MAX_SAFE_INTEGER,
+    }),
+    CHECKPOINT_DEFAULTS.verifyBytesMax,
+  ),
+});
+
+const ordering = v.strictObject({
+  commandBytesMax: v.optional(
+    bytes('largest command, as encoded', { min: KIB, max: 32 * MIB }),
+    LOCAL_DEFAULTS.commandBytesMax,
+  ),
+  pendingBytesMax: v.optional(
+    bytes('commands that may wait for the disk before clients are not read any more', {
+      min: 64 * KIB,
+      max: GIB,
+    }),
+    LOCAL_DEFAULTS.pendingBytesMax,
+  ),
+});
+
+export const CONFIG_SCHEMA = v.strictObject({
+  dir: v.optional(
+    text('data directory, made when there is none; `memory:` keeps everything in memory', 'a path'),
+    './data',
+  ),
+  redis: v.optional(redis, {}),
+  log: v.optional(log, {}),
+  checkpoint: v.optional(checkpoint, {}),
+  ordering: v.optional(ordering, {}),
+});
+
+export type Config = v.InferOutput<typeof CONFIG_SCHEMA>;
