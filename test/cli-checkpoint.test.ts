@@ -4,7 +4,6 @@
  */
 
 import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert';
-import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,23 +11,9 @@ import { type TestContext, test } from 'node:test';
 import { isTidemarkError } from '../src/base/errors.ts';
 import { open } from '../src/node/open.ts';
 import { startRedisServer } from '../src/server/redis-server.ts';
-import { ROOT } from './support/project.ts';
+import { tidemark } from './support/tidemark.ts';
 
 const log = { segmentBytes: 64 * 1024 };
-
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-function tidemark(...args: readonly string[]): Promise<Ran> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [join(ROOT, 'bin/tidemark.mjs'), ...args], (error, out, err) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out, err });
-    });
-  });
-}
 
 async function directory(t: TestContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'tidemark-'));

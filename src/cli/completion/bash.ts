@@ -7,7 +7,12 @@ export function bashScript(places: readonly Place[], keys: readonly string[]): s
   const wordsOf = ({ words, options }: Place): string =>
     [...words, ...options].map(({ word }) => word).join(' ');
   const paths = places.filter(({ takesPath }) => takesPath).map(({ place }) => place);
-  return `# bash completion of tidemark
+  return `# bash completion of tidemark; also for the bash 3.2 of macOS, which has neither mapfile nor compopt
+_tidemark_files() {
+  local IFS=$'\\n'
+  compopt -o filenames 2> /dev/null
+  COMPREPLY=($(compgen -f -- "$1"))
+}
 _tidemark() {
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]} place='' word
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
@@ -18,12 +23,11 @@ _tidemark() {
   COMPREPLY=()
   case "$previous" in
     ${optionsWith(places, 'path').join(' | ')})
-      compopt -o filenames
-      mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      _tidemark_files "$current"
       return ;;
     ${optionsWith(places, 'setting').join(' | ')})
-      compopt -o nospace
-      mapfile -t COMPREPLY < <(compgen -S = -W '${keys.join(' ')}' -- "$current")
+      compopt -o nospace 2> /dev/null
+      COMPREPLY=($(compgen -S = -W '${keys.join(' ')}' -- "$current"))
       return ;;
     ${optionsWith(places, 'any').join(' | ')})
       return ;;
@@ -31,13 +35,10 @@ _tidemark() {
   case "$place" in
 ${places.map((place) => `    '${place.place}') word='${wordsOf(place)}' ;;`).join('\n')}
   esac
-  mapfile -t COMPREPLY < <(compgen -W "$word" -- "$current")
+  COMPREPLY=($(compgen -W "$word" -- "$current"))
   case "$place" in
     ${paths.join(' | ')})
-      if [[ $current != -* ]]; then
-        compopt -o filenames
-        mapfile -t COMPREPLY < <(compgen -f -- "$current")
-      fi ;;
+      if [[ $current != -* ]]; then _tidemark_files "$current"; fi ;;
   esac
 }
 complete -F _tidemark tidemark

@@ -36,6 +36,8 @@ export interface TreeFault {
 /** Tables inside of tables: more than the schema has, and few enough for any stack. */
 export const TREE_DEPTH_MAX = 16;
 
+export const TOO_DEEP = 'lists or tables inside of each other, deeper than can be read';
+
 export function settingsOf(file: string, parsed: ParsedFile): Source {
   const settings: Setting[] = [];
   const faults: Fault[] = parsed.faults.map(({ line, column, key, message }) => ({

@@ -4,7 +4,8 @@
 
 import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { type ParsedFile, settingsOf } from './config-tree.ts';
+import { type ParsedFile, settingsOf, TOO_DEEP } from './config-tree.ts';
+import { isTooDeep } from './depth.ts';
 import type { Source } from './setting.ts';
 import { writeBytes } from './units.ts';
 
@@ -18,13 +19,7 @@ export async function readConfigFile(file: string): Promise<Source> {
   }
   const text = await readText(file, FILE_BYTES_MAX);
   if (typeof text !== 'string') return refuse(file, text.message);
-  try {
-    return settingsOf(file, parse(text));
-  } catch (error) {
-    // The parsers call themselves for what stands inside of something.
-    if (!(error instanceof RangeError)) throw error;
-    return refuse(file, 'lists or tables inside of each other, deeper than can be read');
-  }
+  return isTooDeep(text) ? refuse(file, TOO_DEEP) : settingsOf(file, parse(text));
 }
 
 async function parserOf(file: string): Promise<((text: string) => ParsedFile) | null> {

@@ -22,6 +22,9 @@ export interface Resolution {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Whoever has more to correct starts with these. */
+const FAULTS_MAX = 100;
+
 /** A password has some dozens of characters. */
 const PASSWORD_FILE_BYTES_MAX = 4096;
 
@@ -47,7 +50,7 @@ export async function resolveConfig(flags: ConfigFlags, environment: Environment
   }
   faults.sort((left, right) => lineOf(left) - lineOf(right));
   const config = faults.length > 0 ? null : v.parse(CONFIG_SCHEMA, treeOf([...chosen.values()]));
-  return { config, origins, faults };
+  return { config, origins, faults: faults.slice(0, FAULTS_MAX) };
 }
 
 /** The same, for whoever cannot go on with faults. */

@@ -58,7 +58,9 @@ export function count(about: string, range: Range, what = 'a whole number') {
 
 export function bytes(about: string, range: Range) {
   const multiple = range.multipleOf === undefined ? '' : `, a multiple of ${writeBytes(range.multipleOf)}`;
-  const wanted = `a size from ${writeBytes(range.min)} to ${writeBytes(range.max)}${multiple}, as in 1MiB`;
+  const limits =
+    range.max === Number.MAX_SAFE_INTEGER ? '' : ` from ${writeBytes(range.min)} to ${writeBytes(range.max)}`;
+  const wanted = `a size${limits}${multiple}, as in 1MiB`;
   return number(about, wanted, range, { pattern: BYTES_TEXT, parse: parseBytes, write: writeBytes });
 }
 

@@ -16,6 +16,7 @@ import {
 } from 'yaml';
 import {
   type ParsedFile,
+  TOO_DEEP,
   TREE_DEPTH_MAX,
   type TreeEntry,
   type TreeFault,
@@ -90,7 +91,7 @@ class TreeBuilder {
     if (!isMap(value)) return { kind: 'plain', value: value.value };
     if (depth < TREE_DEPTH_MAX)
       return { kind: 'table', entries: this.#entriesOf(value, `${key}.`, depth + 1) };
-    this.#fault(value.range[0], key, `tables inside of tables, more than ${TREE_DEPTH_MAX} deep`);
+    this.#fault(value.range[0], key, TOO_DEEP);
     return null;
   }
 
