@@ -6,7 +6,6 @@
  * that the process one sees, signals and kills is the server.
  */
 
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 
 const NODE_MIN = [20, 19];
@@ -76,7 +75,7 @@ function isOrphan(pid, parent) {
 function commandOf(pid) {
   try {
     if (process.platform === 'linux') return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-    return execFileSync('ps', ['-o', 'comm=', '-p', String(pid)], { encoding: 'utf8' }).trim();
+    return ps('comm=', pid).trim();
   } catch {
     return ''; // The process just ended, or this system has no ps: then only our own parent is watched.
   }
@@ -89,10 +88,16 @@ function parentOf(pid) {
       const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
       return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
     }
-    return Number(execFileSync('ps', ['-o', 'ppid=', '-p', String(pid)], { encoding: 'utf8' }));
+    return Number(ps('ppid=', pid));
   } catch {
     return null; // As above.
   }
+}
+
+/** Loaded only here: most starts do without, and it costs more to load than the rest of this file. */
+function ps(column, pid) {
+  const { execFileSync } = process.getBuiltinModule('node:child_process');
+  return execFileSync('ps', ['-o', column, '-p', String(pid)], { encoding: 'utf8' });
 }
 
 process.exitCode = await start();

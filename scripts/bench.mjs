@@ -17,6 +17,7 @@ const BENCHMARKS = {
   checkpoint: 'checkpoints under load and starts, beside Redis: bytes, time, stalls, latency',
   tree: 'the state as a tree: bytes that change, folding, hashing, steps, memory',
   install: 'a state from its files: until it serves, until it is in memory, blind writes, memory',
+  'cli-start': 'the start of the command line beside an empty process, from checkout and package',
   'live-index': 'the live index beside a Map: rates, stalls, memory',
 };
 

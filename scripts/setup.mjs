@@ -11,7 +11,6 @@
  * Plain JavaScript with Node's own modules only: it runs before anything is installed.
  */
 
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -30,6 +29,7 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const INSTALL_STAMP = join(ROOT, 'node_modules/.tidemark-stamp');
 const BUILD_STAMP = join(ROOT, 'dist/.stamp');
+const LOOKED_AT = join(ROOT, 'dist/.looked-at');
 const BUILD_INFO = join(ROOT, 'dist/.tsbuildinfo');
 const LOCK = join(ROOT, 'dist/.setup-lock');
 
@@ -39,6 +39,9 @@ const SOURCE_FILES = ['package.json', 'package-lock.json', 'tsconfig.json'];
 /** A lock without an owner's name is one that is being taken, or whose taker died between two lines. */
 const NAMELESS_LOCK_MS_MAX = 5_000;
 const LOCK_POLL_MS = 100;
+
+/** A file that changed so shortly ago may change again without the file system's clock telling. */
+const SETTLED_MS = 1_000;
 
 /** A step that failed, with what its tool printed and what the reader can do. */
 class SetUpFailure extends Error {}
@@ -112,7 +115,33 @@ function npmCommand() {
 }
 
 function isBuilt() {
-  return stampAt(BUILD_STAMP) === buildHash();
+  if (!existsSync(BUILD_STAMP)) return false;
+  const { facts, changedAt } = sourceFacts();
+  if (stampAt(LOOKED_AT) === facts) return true;
+  if (stampAt(BUILD_STAMP) !== buildHash()) return false;
+  if (Date.now() - changedAt > SETTLED_MS) noteLookedAt(facts);
+  return true;
+}
+
+/** What the file system says of the sources, and when the last of them changed. Any change changes it. */
+function sourceFacts() {
+  const hash = createHash('sha256').update(stampAt(BUILD_STAMP) ?? '');
+  let changedAt = 0;
+  for (const path of [...SOURCE_FILES, ...sourcePaths()]) {
+    const { size, mtimeMs, ctimeMs, ino } = statSync(join(ROOT, path));
+    hash.update(`${path} ${size} ${mtimeMs} ${ctimeMs} ${ino}\n`);
+    changedAt = Math.max(changedAt, ctimeMs);
+  }
+  return { facts: hash.digest('hex'), changedAt };
+}
+
+function noteLookedAt(facts) {
+  try {
+    writeFileSync(LOOKED_AT, facts);
+  } catch (error) {
+    // A checkout that cannot be written to is as ready; only looking takes longer.
+    if (error.code !== 'EACCES' && error.code !== 'EROFS') throw error;
+  }
 }
 
 function buildHash() {
@@ -176,7 +205,8 @@ function stampAt(path) {
 /**
  * Runs a tool to its end. Its process joins the owners of the lock: it may outlive a set-up that is killed.
  */
-function run(command, args) {
+async function run(command, args) {
+  const { spawn } = await import('node:child_process'); // Costs more to load than all the rest to do.
   return new Promise((resolve) => {
     const env = { ...process.env };
     // Settings of the npm run we are inside of, which are about that run and not about this one.

@@ -31,8 +31,8 @@ printf '%s\\n' "\${COMPREPLY[@]}"
 
 async function completing(): Promise<{
   readonly folder: string;
-  complete(...words: readonly string[]): string[];
-  end(): Promise<void>;
+  readonly complete: (...words: readonly string[]) => string[];
+  readonly end: () => Promise<void>;
 }> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-completion-'));
   const script = join(folder, 'tidemark.bash');

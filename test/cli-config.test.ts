@@ -57,6 +57,8 @@ async function faultsOf(flags: ConfigFlags, environment: Environment = {}): Prom
   );
 }
 
+const SEGMENT_SIZE = 'a size from 64KiB to 1GiB, a multiple of 4KiB, as in 1MiB';
+
 /** What stands in the file, and the lines that are to come of it. */
 const DAMAGED: Readonly<Record<string, readonly (readonly [content: string, ...faults: string[]])[]>> = {
   yaml: [
@@ -78,14 +80,8 @@ const DAMAGED: Readonly<Record<string, readonly (readonly [content: string, ...f
     ['redis: {port: .nan}', 'file:1:9: redis.port: found NaN, wanted a port from 0 to 65535'],
     ['redis: {port: true}', 'file:1:9: redis.port: found true, wanted a port from 0 to 65535'],
     ['redis: {port: 1KiB}', 'file:1:9: redis.port: found "1KiB", wanted a port from 0 to 65535'],
-    [
-      'log: {segmentBytes: 32MB}',
-      'file:1:7: log.segmentBytes: found "32MB", wanted a size from 64KiB to 1GiB, a multiple of 4KiB, as in 1MiB',
-    ],
-    [
-      'log: {segmentBytes: 100001}',
-      'file:1:7: log.segmentBytes: found 100001, wanted a size from 64KiB to 1GiB, a multiple of 4KiB, as in 1MiB',
-    ],
+    ['log: {segmentBytes: 32MB}', `file:1:7: log.segmentBytes: found "32MB", wanted ${SEGMENT_SIZE}`],
+    ['log: {segmentBytes: 100001}', `file:1:7: log.segmentBytes: found 100001, wanted ${SEGMENT_SIZE}`],
     [
       'checkpoint: {checkpointOnClose: "yes"}',
       'file:1:14: checkpoint.checkpointOnClose: found "yes", wanted true or false',

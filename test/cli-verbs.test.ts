@@ -30,7 +30,7 @@ function verbs(): { readonly words: readonly string[]; readonly help: string; re
   const leaves = (command: typeof program, words: readonly string[]): ReturnType<typeof verbs> =>
     command.commands.length === 0
       ? [{ words, help: helpOf(command), options: command.options.map(({ long }) => long ?? '') }]
-      : command.commands.flatMap((verb) => leaves(verb as typeof program, [...words, verb.name()]));
+      : command.commands.flatMap((verb) => leaves(verb, [...words, verb.name()]));
   return leaves(program, []);
 }
 
@@ -71,16 +71,20 @@ const WRONG_CALLS: readonly (readonly [words: string, answer: RegExp])[] = [
 
 for (const [words, answer] of WRONG_CALLS) {
   test(`cli: exit code 1 for a wrong call: ${words}`, async () => {
-    const asText = await tidemark(...words.split(' '));
-    deepStrictEqual([asText.code, asText.out], [1, '']);
-    match(asText.err, answer);
-    const asJson = await tidemark(...words.split(' '), '--json');
-    strictEqual(asJson.code, 1);
-    const { error } = JSON.parse(asJson.out) as { error: { code: string; remedy: string } };
-    match(error.code, /^TIDEMARK_(OPTION|CONFIG)_INVALID$/);
-    deepStrictEqual([error.remedy, asJson.err], ['fix-call', '']);
+    const { code, out, err } = await tidemark(...words.split(' '));
+    deepStrictEqual([code, out], [1, '']);
+    match(err, answer);
   });
 }
+
+test('cli: a wrong call is one JSON document where JSON was asked for', async () => {
+  for (const words of ['strat', 'verify', 'start --port x']) {
+    const { code, out, err } = await tidemark(...words.split(' '), '--json');
+    const { error } = JSON.parse(out) as { error: { code: string; remedy: string } };
+    match(error.code, /^TIDEMARK_(OPTION|CONFIG)_INVALID$/);
+    deepStrictEqual([code, error.remedy, err], [1, 'fix-call', '']);
+  }
+});
 
 test('cli: exit code 2 when no node is there, with what to do', async () => {
   // Port 1 is reserved, and nobody listens there.
@@ -126,10 +130,8 @@ test('cli: serve runs by its file, and tells its life in JSON lines', async (t) 
   const config = join(path, 'tidemark.toml');
   const password = join(path, 'password');
   await writeFile(password, 'secret\n');
-  await writeFile(
-    config,
-    `dir = ${JSON.stringify(join(path, 'data'))}\nredis = { port = 0, passwordFile = ${JSON.stringify(password)} }\n`,
-  );
+  const redis = `{ port = 0, passwordFile = ${JSON.stringify(password)} }`;
+  await writeFile(config, `dir = ${JSON.stringify(join(path, 'data'))}\nredis = ${redis}\n`);
   const serving = startTidemark(t, { TIDEMARK_LOG_SEGMENT_BYTES: '64KiB' }, 'serve', '--config', config);
   const listening = JSON.parse((await serving.nextLine()) ?? '') as {
     event: string;

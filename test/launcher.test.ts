@@ -20,13 +20,15 @@ const DEADLINE_MS = 20_000;
 /** Prints its process id and waits for a signal; with `--exit 7` it ends at once. */
 const STAND_IN = `
 export async function main(argv) {
+  // Before it says that it is there: a signal may follow at once.
+  const signalled = new Promise((resolve) => {
+    for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => resolve(name));
+  });
   console.log('pid ' + process.pid + ' ' + argv.join(' '));
   const at = argv.indexOf('--exit');
   if (at >= 0) return Number(argv[at + 1]);
   const keep = setInterval(() => {}, 1000);
-  const signal = await new Promise((resolve) => {
-    for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => resolve(name));
-  });
+  const signal = await signalled;
   clearInterval(keep);
   console.log('stopped by ' + signal);
   return 9;

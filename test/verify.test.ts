@@ -5,7 +5,6 @@
  */
 
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert';
-import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,9 +13,9 @@ import { type LogFinding, readLog } from '../src/log/read-log.ts';
 import { open } from '../src/node/open.ts';
 import { diskFrom, readDisk } from './support/disk-bytes.ts';
 import { InterposedFileSystem, refuse } from './support/interposed-file-system.ts';
-import { ROOT } from './support/project.ts';
 import { fullStatus } from './support/refusal.ts';
 import { DATA_DIR, TestLog } from './support/test-log.ts';
+import { type Ran, tidemark } from './support/tidemark.ts';
 
 interface Report {
   readonly ok: boolean;
@@ -39,16 +38,8 @@ before(async () => {
 
 after(() => rm(root, { recursive: true, force: true }));
 
-function verify(
-  dir: string,
-  ...args: readonly string[]
-): Promise<{ code: number; out: string; err: string }> {
-  const main = join(ROOT, 'bin/tidemark.mjs');
-  return new Promise((resolve) => {
-    execFile(process.execPath, [main, 'verify', dir, ...args], (error, out, err) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out, err });
-    });
-  });
+function verify(dir: string, ...args: readonly string[]): Promise<Ran> {
+  return tidemark('verify', dir, ...args);
 }
 
 let copies = 0;

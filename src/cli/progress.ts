@@ -6,7 +6,6 @@
  */
 
 import { count, formatBytes, formatDuration } from './output.ts';
-import { paint } from './paint.ts';
 
 /** What is over sooner needs no bar. */
 const SILENT_MS = 500;
@@ -51,7 +50,7 @@ export class Progress {
     const part = total <= 0 ? 1 : Math.min(1, done / total);
     const text = this.#describe(part, done, (now - this.#startedAt) / 1000);
     if (this.#isWatched) {
-      this.#doors.stream.write(`${ERASE_LINE}${paint('bold', this.#title)} ${bar(part)} ${text}`);
+      this.#doors.stream.write(`${ERASE_LINE}${this.#title} ${bar(part)} ${text}`);
       this.#isDrawn = true;
       this.#nextAt = now + REDRAW_MS;
     } else {

@@ -22,6 +22,12 @@ import type { PortCommand, ServedCheckpoints } from './connection-command.ts';
 import { CONNECTION_COMMANDS, REDIS_VERSION } from './connection-commands.ts';
 import type { ConnectionContext } from './connection-context.ts';
 import { type InfoSections, mergeInfo } from './info.ts';
+import {
+  CONNECTIONS_MAX_DEFAULT,
+  INPUT_BYTES_MAX_DEFAULT,
+  OUTPUT_BYTES_MAX_DEFAULT,
+  OUTPUT_TOTAL_BYTES_MAX_DEFAULT,
+} from './redis-limits.ts';
 import { ReplyBufferPool } from './reply.ts';
 
 export interface RedisServerOptions {
@@ -57,18 +63,6 @@ export interface RedisServerOptions {
   readonly clock?: Clock;
   readonly listen?: Listen;
 }
-
-/** As Redis's maxclients. */
-export const CONNECTIONS_MAX_DEFAULT = 10_000;
-
-/** Sixteen replies of the largest size. */
-export const OUTPUT_BYTES_MAX_DEFAULT = 256 * 1024 * 1024;
-
-/** Four clients at their own limit. */
-export const OUTPUT_TOTAL_BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;
-
-/** Sixteen requests of the largest size. */
-export const INPUT_BYTES_MAX_DEFAULT = 1024 * 1024 * 1024;
 
 /** How long `close` waits for clients to take their last replies. */
 export const CLOSE_WAIT_MS = 5_000;

@@ -16,6 +16,12 @@ const LAUNCHER = join(ROOT, 'bin/tidemark.mjs');
 
 type Variables = Readonly<Record<string, string>>;
 
+/** Ours without what asks for colours: the test runner does, when its own output is a terminal. */
+function environment(variables: Variables): NodeJS.ProcessEnv {
+  const { FORCE_COLOR: _, ...plain } = process.env;
+  return { ...plain, ...variables };
+}
+
 /** Runs a verb to its end. */
 export function tidemark(...args: readonly string[]): Promise<Ran> {
   return tidemarkWith({}, ...args);
@@ -24,8 +30,7 @@ export function tidemark(...args: readonly string[]): Promise<Ran> {
 /** With variables besides those of the test. */
 export function tidemarkWith(variables: Variables, ...args: readonly string[]): Promise<Ran> {
   return new Promise((resolve) => {
-    const env = { ...process.env, ...variables };
-    execFile(process.execPath, [LAUNCHER, ...args], { env }, (error, out, err) => {
+    execFile(process.execPath, [LAUNCHER, ...args], { env: environment(variables) }, (error, out, err) => {
       resolve({ code: error === null ? 0 : Number(error.code), out, err });
     });
   });
@@ -42,7 +47,7 @@ export interface Running {
 /** Starts a verb that runs until it is stopped; it is killed with the test at the latest. */
 export function startTidemark(t: TestContext, variables: Variables, ...args: readonly string[]): Running {
   const child = spawn(process.execPath, [LAUNCHER, ...args], {
-    env: { ...process.env, ...variables },
+    env: environment(variables),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   t.after(() => child.kill('SIGKILL'));

@@ -1,6 +1,6 @@
 /**
- * Whether a text could exhaust the stack of a parser, found out before one reads it: a parser that runs out of
- * stack inside of a regular expression takes the whole process with it.
+ * Whether a text could exhaust the stack of a parser, found out before one reads it: a parser that runs out
+ * of stack inside of a regular expression takes the whole process with it.
  *
  * Counts what opens and is not closed, and how far lines are indented, by blanks or by the dashes of lists;
  * wherever it stands, also in texts and comments, where nobody needs so much.

@@ -16,7 +16,7 @@ import {
   INPUT_BYTES_MAX_DEFAULT,
   OUTPUT_BYTES_MAX_DEFAULT,
   OUTPUT_TOTAL_BYTES_MAX_DEFAULT,
-} from '../../server/redis-server.ts';
+} from '../../server/redis-limits.ts';
 import { bytes, count, flag, secret, text } from './value-schema.ts';
 
 const KIB = 1024;
