@@ -16,6 +16,7 @@ import { systemClock } from '../src/base/time.ts';
 import { describeSyncs, measureSyncs } from '../src/cli/bench/disk.ts';
 import { describeSurroundings, surroundings } from '../src/cli/bench/surroundings.ts';
 import { table } from '../src/cli/output.ts';
+import { SYNCED } from '../src/log/durability.ts';
 import { Log } from '../src/log/log.ts';
 import { LOG_DEFAULTS } from '../src/log/log-options.ts';
 import { openDataDirectory } from '../src/node/data-directory.ts';
@@ -95,7 +96,7 @@ class ClosedLoop {
     log.flush();
   }
 
-  onDurable(log: Log, index: Index): void {
+  onReleased(log: Log, index: Index): void {
     if (index < log.lastIndex) return;
     this.records += this.#inFlight;
     this.latencies.push(performance.now() - this.#appendedAt);
@@ -142,7 +143,9 @@ async function openLog(
     replayAfter: toIndex(0),
     onKnown: () => undefined,
     onReplay: () => undefined,
-    onDurable: (index) => load?.onDurable(log, index),
+    durability: SYNCED,
+    onReleased: (index) => load?.onReleased(log, index),
+    onDurable: () => undefined,
     onRefused: (_afterIndex, error) => fail(error),
     onPoisoned: fail,
   });

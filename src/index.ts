@@ -31,6 +31,12 @@ export {
 } from './engine/table.ts';
 export { type MachineDefinition, machine, type TypedMachine } from './engine/typed-machine.ts';
 export type { KeyValueCommands, KeyValueQueries, KeyValueResult, Word } from './keyvalue/callable.ts';
+export {
+  type BufferedDurability,
+  type BufferedOptions,
+  buffered,
+  type DurabilityChoice,
+} from './log/durability.ts';
 export type { LogOptions } from './log/log-options.ts';
 export type { RecoveryReport } from './log/recover.ts';
 export type { Doors, RecoveryProgress } from './node/assemble.ts';

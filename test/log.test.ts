@@ -106,9 +106,9 @@ test('log: group commit: what is appended during a sync goes out as one write an
   await made.check();
 });
 
-test('log: entries appended by onDurable go out with the next write, without a flush', async () => {
+test('log: entries appended by onReleased go out with the next write, without a flush', async () => {
   const made = await TestLog.make();
-  made.onDurable = (index) => {
+  made.onReleased = (index) => {
     if (index === 1) made.append(10, 10);
   };
   await made.write(10);
@@ -362,6 +362,7 @@ test('log: close waits for everything appended, proves it, and may come twice', 
     firstIndex: 1,
     lastIndex: 3,
     entriesRewritten: 0,
+    entriesDiscarded: 0,
     bytesDiscarded: 0,
     warnings: [],
   });

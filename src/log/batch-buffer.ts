@@ -26,6 +26,8 @@ interface Draft {
 }
 
 export class BatchBuffer {
+  /** How many commands its entries hold; counted by its owner. */
+  commands = 0;
   #bytes = new Uint8Array(INITIAL_BYTES);
   #size = 0;
   readonly #drafts: Draft[] = [];
@@ -61,11 +63,18 @@ export class BatchBuffer {
   }
 
   /**
-   * Writes the headers and the padding, for a batch that starts at `start.offset` of its segment.
+   * Writes the headers and the padding, for a batch that starts at `start.offset` of its segment, of which
+   * the first `syncedTo` bytes are durable.
    * @returns The bytes to write, valid until `clear`, and where the next batch goes.
    */
-  seal(start: ReaderPosition, timeline: Timeline, seed: number): { bytes: Uint8Array; end: ReaderPosition } {
+  seal(
+    start: ReaderPosition,
+    syncedTo: number,
+    timeline: Timeline,
+    seed: number,
+  ): { bytes: Uint8Array; end: ReaderPosition } {
     assert(start.offset % BLOCK_BYTES === 0, `a batch starts on a block, not at ${start.offset}`);
+    assert(syncedTo <= start.offset, `what is durable, ${syncedTo}, was written, up to ${start.offset}`);
     const size = this.diskBytes;
     this.#bytes.fill(0, this.#size, size);
     let previousCrc = start.previousCrc;
@@ -79,7 +88,7 @@ export class BatchBuffer {
         index,
         term,
         time,
-        syncedTo: start.offset,
+        syncedTo,
         previous: previousCrc,
         isBatchEnd,
       };
@@ -99,6 +108,7 @@ export class BatchBuffer {
 
   clear(): void {
     this.#drafts.length = 0;
+    this.commands = 0;
     this.#hasEntries = false;
     this.#size = 0;
     if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = new Uint8Array(INITIAL_BYTES);

@@ -21,6 +21,7 @@ import type { Spare, Spares } from './spares.ts';
 import { SparseIndex } from './sparse-index.ts';
 import { readPoints, writePoints } from './sparse-index-file.ts';
 import type { LogPromise, SealedSegment } from './survey.ts';
+import type { Written } from './syncer.ts';
 
 /** The part of the status that the log keeps true. */
 export interface LogStatus {
@@ -62,6 +63,8 @@ export class LogFiles {
   #size: number;
   #seed: number;
   #end: ReaderPosition;
+  /** Everything before this offset of the tail is durable. */
+  #syncedTo: number;
   #points = new SparseIndex();
   #firstIndex: Index;
   /** Compacted segments whose files are still there, oldest first. */
@@ -78,6 +81,7 @@ export class LogFiles {
     this.#size = recovered.size;
     this.#seed = segmentSeed(recovered.tail.header);
     this.#end = recovered.end;
+    this.#syncedTo = recovered.end.offset;
     this.#firstIndex = config.status.promise.firstIndex;
   }
 
@@ -91,9 +95,13 @@ export class LogFiles {
     return later.reduce((sum, { end }) => sum + end, 0);
   }
 
-  /** Where the next batch goes; everything before is durable. */
+  /** Where the next batch goes; everything before is written. */
   get end(): ReaderPosition {
     return this.#end;
+  }
+
+  get written(): Written {
+    return writtenTo(this.#end);
   }
 
   /** The tail. */
@@ -106,20 +114,26 @@ export class LogFiles {
   }
 
   seal(batch: BatchBuffer): { bytes: Uint8Array; end: ReaderPosition } {
-    return batch.seal(this.#end, this.#tail.header.timeline, this.#seed);
+    return batch.seal(this.#end, this.#syncedTo, this.#tail.header.timeline, this.#seed);
   }
 
-  /** A batch is durable. */
+  /** A batch is written. */
   advance(end: ReaderPosition): void {
     this.#points.offer(this.#end);
     this.#end = end;
+  }
+
+  /** Everything before `offset` of the tail is durable. */
+  synced(offset: number): void {
+    assert(offset >= this.#syncedTo && offset <= this.#end.offset, `${offset} was written, and not durable`);
+    this.#syncedTo = offset;
   }
 
   takeSpare(batch: BatchBuffer): Promise<Spare> {
     return this.spares.take(SEGMENT_HEADER_BYTES + batch.roomBytes);
   }
 
-  /** Seals the tail and begins the segment after it in `spare`. Everything in the tail is durable. */
+  /** Seals the tail, of which everything is durable, and begins the segment after it in `spare`. */
   async rotate(spare: Spare): Promise<void> {
     const sealed = { ...this.#tail, end: this.#end.offset };
     const points = this.#points;
@@ -196,7 +210,7 @@ export class LogFiles {
    * Forgets the entries behind a place: 1. a new segment begins there (the commit point); 2. the segments it
    * makes void are removed, newest first.
    */
-  async truncate({ target, at, position, spare }: Truncation): Promise<ReaderPosition> {
+  async truncate({ target, at, position, spare }: Truncation): Promise<Written> {
     const all: Segment[] = [...this.#sealed, this.#tail];
     const isReplaced = takesPlaceOf(target.header, position);
     const before = this.#sealed.slice(0, at);
@@ -210,7 +224,7 @@ export class LogFiles {
       if (!isReplaced) await trim(this.#config.fs, target.path, position.offset);
       await removeIfThere(this.#config.fs, sparseIndexPath(target.path));
     });
-    return this.#end;
+    return this.written;
   }
 
   async *read(first: Index, last: Index, durable: Index): AsyncGenerator<LogRecord, void, void> {
@@ -252,8 +266,9 @@ export class LogFiles {
   }
 
   /**
-   * Makes the segment that follows `position` of `old` the tail, and tells the status before it is used. The
-   * list of segments changes at one stroke: a reader sees it before or after.
+   * Makes the segment that follows `position` of `old` the tail, and tells the status before it is used. Its
+   * header proves everything before it, so nothing is written and not durable. The list of segments changes
+   * at one stroke: a reader sees it before or after.
    * @param sealed The list of sealed segments then. A compaction may have made it shorter meanwhile.
    */
   async #begin(
@@ -263,6 +278,8 @@ export class LogFiles {
     sealed: () => readonly SealedSegment[],
   ): Promise<void> {
     const { chance, status } = this.#config;
+    const { offset } = this.#end;
+    assert(this.#syncedTo === offset, `the tail is durable up to ${this.#syncedTo}, and ends at ${offset}`);
     const sequence = this.#tail.header.sequence + 1;
     const header = followingHeader(old.header, position, sequence, chance);
     const { segment, file } = await makeSegment(this.#config, spare, header, NO_BYTES);
@@ -281,6 +298,7 @@ export class LogFiles {
     this.#size = size;
     this.#seed = segmentSeed(header);
     this.#end = segmentStart(header);
+    this.#syncedTo = this.#end.offset;
     this.#points = new SparseIndex();
     this.spares.refill();
   }
@@ -295,6 +313,10 @@ export class LogFiles {
     }
     throw unreachableEntry(segment, index);
   }
+}
+
+function writtenTo({ offset, previousIndex, previousTerm, previousTime }: ReaderPosition): Written {
+  return { offset, index: previousIndex, term: previousTerm, time: previousTime };
 }
 
 function unreachableEntry(segment: Segment, index: Index): Error {

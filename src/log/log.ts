@@ -1,13 +1,17 @@
 /**
  * The write-ahead log: entries in, durable in order, out again verified.
  *
- * Group commit: while one sync runs, `append` collects; when it ends, everything collected goes out as one
- * write and one sync. Throughput adapts to the disk by itself.
+ * Entries are collected, written as one batch, and released: from then on they may be acknowledged. When that
+ * is, `durability` says (durability.ts); when syncs run, syncer.ts. With `synced` a batch is released once it
+ * is durable. That is group commit: while one sync runs, `append` collects; when it ends, everything
+ * collected goes out as one write and one sync, so that throughput adapts to the disk by itself. With
+ * `buffered` a batch is released once it is written, unless more than the bounds is then not durable.
  *
  * Invariants:
- *  - `onDurable(index)` is called only after the sync that covers the entry at `index` has succeeded.
- *  - One batch is in flight at a time, and everything before it is durable: `syncedTo` of its records is
- *    where it starts.
+ *  - `onDurable(index)` is called only after a sync that began behind the write of that entry has succeeded.
+ *  - A batch is written when the one before it was released, and `syncedTo` of its records is how much of the
+ *    segment was durable then.
+ *  - A segment is durable to its end before the next one is begun: what is not durable is in the tail.
  *  - The sequence of a segment is in the status before a batch is written into it, so that a missing tail
  *    is noticed.
  *  - A write or sync that failed poisons the log for good: nothing is retried, nothing more is acknowledged
@@ -20,8 +24,9 @@ import type { Chance } from '../base/chance.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { type Index, nextIndex, type Term } from '../base/positions.ts';
 import type { Clock, Timer } from '../base/time.ts';
-import type { File, FileSystem } from '../storage/file-system.ts';
+import type { FileSystem } from '../storage/file-system.ts';
 import { BatchBuffer } from './batch-buffer.ts';
+import type { Durability } from './durability.ts';
 import { LogFiles, type LogStatus } from './log-files.ts';
 import type { LogOptions } from './log-options.ts';
 import { BODY_BYTES_MAX, type EntryType, type RecordType } from './record.ts';
@@ -29,6 +34,7 @@ import { type RecoveryReport, recoverLog } from './recover.ts';
 import type { Identity } from './segment.ts';
 import type { LogRecord } from './segment-reader.ts';
 import { type Spare, Spares } from './spares.ts';
+import { type Amount, type Position, Syncer, type Written } from './syncer.ts';
 
 /** Idle time after which the last batch is proven by a mark, in milliseconds. */
 const MARK_IDLE_MS = 250;
@@ -41,6 +47,7 @@ export interface LogConfig {
   readonly clock: Clock;
   readonly chance: Chance;
   readonly options: Required<LogOptions>;
+  readonly durability: Durability;
   /**
    * The state up to here is known, from a checkpoint; 0 when there is none. The log must reach back to the
    * entry after it; it is not read before. A log that ends before it has lost durable entries. When an older
@@ -60,9 +67,11 @@ export interface LogConfig {
    */
   readonly onReplay: (entry: LogRecord, lastIndex: Index) => void;
   /**
-   * Everything up to `index` is durable. Called synchronously between two batches: what is appended here
-   * goes out with the next write at once; work that takes longer belongs into a microtask.
+   * Everything up to `index` may be acknowledged. Called synchronously between two batches: what is appended
+   * here goes out with the next write at once; work that takes longer belongs into a microtask.
    */
+  readonly onReleased: (index: Index) => void;
+  /** Everything up to `index` is durable. With `synced` durability it comes before `onReleased`. */
   readonly onDurable: (index: Index) => void;
   /** Entries after `index` were not written and never will be; the log goes on and has forgotten them. */
   readonly onRefused: (afterIndex: Index, error: TidemarkError) => void;
@@ -79,12 +88,6 @@ export interface LogStats {
   rotations: number;
 }
 
-interface Position {
-  readonly index: Index;
-  readonly term: Term;
-  readonly time: number;
-}
-
 export class Log {
   readonly report: RecoveryReport;
   readonly stats: LogStats = { syncs: 0, bytesWritten: 0, syncMsTotal: 0, syncMsMax: 0, rotations: 0 };
@@ -92,8 +95,10 @@ export class Log {
   readonly #files: LogFiles;
   #collecting = new BatchBuffer();
   #writing = new BatchBuffer();
+  readonly #syncer: Syncer;
   #last: Position;
-  #durable: Position;
+  /** Everything up to here may be acknowledged. */
+  #released: Index;
   #run: Promise<void> | null = null;
   #poison: TidemarkError | null = null;
   #isClosing = false;
@@ -101,7 +106,7 @@ export class Log {
   #changes: Promise<void> = Promise.resolve();
   /** Truncations asked for and not yet over. */
   #truncations = 0;
-  /** Whether the last batch on disk is proven by something after it. */
+  /** Whether the last batch is a mark, which proves the one before it, or there is none. */
   #isProven = true;
   #idle: Timer | null = null;
 
@@ -109,9 +114,18 @@ export class Log {
     this.#config = config;
     this.#files = files;
     this.report = report;
-    const { previousIndex: index, previousTerm: term, previousTime: time } = files.end;
-    this.#last = { index, term, time };
-    this.#durable = this.#last;
+    const { clock, durability } = config;
+    const end = files.written;
+    this.#last = end;
+    this.#released = end.index;
+    const syncerConfig = {
+      clock,
+      durability,
+      sync: () => files.file.syncData(),
+      onDurable: (written: Written, amount: Amount, tookMs: number) => this.#synced(written, amount, tookMs),
+      onFailure: (error: unknown) => this.poison(error),
+    };
+    this.#syncer = new Syncer(syncerConfig, end);
   }
 
   /**
@@ -170,7 +184,21 @@ export class Log {
 
   /** Every entry up to here is durable. */
   get durableIndex(): Index {
-    return this.#durable.index;
+    return this.#syncer.durable.index;
+  }
+
+  /** Every entry up to here may be acknowledged: it is durable, or no more is at stake than may be. */
+  get releasedIndex(): Index {
+    return this.#released;
+  }
+
+  get durability(): Durability['kind'] {
+    return this.#config.durability.kind;
+  }
+
+  /** What was written and is not durable yet. With `synced` durability nobody was told of it. */
+  get unsynced(): Amount {
+    return this.#syncer.unsynced;
   }
 
   /** Why the log takes no entries now; null when it does. A shortage of space passes by itself. */
@@ -180,10 +208,11 @@ export class Log {
 
   /**
    * Appends an entry; it is written with the next `flush`, or after the batch in flight. `body` is copied.
+   * @param commands How many commands are at stake with it.
    * @throws TidemarkError TIDEMARK_LOG_POISONED; TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES while the reserve
    *   of space is short.
    */
-  append(term: Term, time: number, body: Uint8Array, type: EntryType = 'commands'): Index {
+  append(term: Term, time: number, body: Uint8Array, commands = 1, type: EntryType = 'commands'): Index {
     assert(!this.#isClosing, 'nothing is appended to a log that closes');
     assert(this.#truncations === 0, 'nothing is appended while the log is being truncated');
     assert(body.length <= BODY_BYTES_MAX, `a body has at most ${BODY_BYTES_MAX} bytes, got ${body.length}`);
@@ -191,7 +220,7 @@ export class Log {
     assert(time >= this.#last.time, `time ${time} follows time ${this.#last.time}`);
     if (this.refusal !== null) throw this.refusal;
     this.#last = { index: nextIndex(this.#last.index), term, time };
-    this.#collect(type, body);
+    this.#collect(type, body, commands);
     return this.#last.index;
   }
 
@@ -204,10 +233,17 @@ export class Log {
       this.#run = null;
       // What came after the last look, and found a run that was already over.
       if (!this.#collecting.isEmpty) this.flush();
-      else if (!this.#isProven && !this.#isClosing) {
-        this.#idle = this.#config.clock.after(MARK_IDLE_MS, () => this.#mark());
-      }
+      else this.#rest();
     });
+  }
+
+  /**
+   * Resolves when every entry appended before the call is durable; one that is refused is not waited for.
+   * Rejects with TIDEMARK_LOG_POISONED.
+   */
+  sync(): Promise<void> {
+    this.flush();
+    return this.#syncer.whenDurable(this.#last.index);
   }
 
   /**
@@ -261,8 +297,9 @@ export class Log {
     const truncation = await this.#guard(this.#files.prepareTruncation(index), 'nothing has changed');
     if (truncation === null) return;
     const end = await this.#guard(this.#files.truncate(truncation), 'unknown');
-    this.#last = { index: end.previousIndex, term: end.previousTerm, time: end.previousTime };
-    this.#durable = this.#last;
+    this.#last = end;
+    this.#released = end.index;
+    this.#syncer.restart(end);
     this.#isProven = true;
   }
 
@@ -280,81 +317,100 @@ export class Log {
   /** Stops the log for good. The error that everybody gets from now on carries the first cause. */
   poison(cause: unknown): void {
     if (this.#poison !== null) return;
-    this.#poison = new TidemarkError(
-      'TIDEMARK_LOG_POISONED',
-      `the log stopped: ${cause instanceof Error ? cause.message : String(cause)}. What was in flight is ` +
-        'unknown until restart; check the disk, then start again',
-      { remedy: 'repair', cause, facts: cause instanceof TidemarkError ? cause.facts : {} },
-    );
+    this.#poison = poisonError(cause, this.durableIndex, this.#released);
     this.#collecting.clear();
+    this.#syncer.stop(this.#poison);
     this.#config.onPoisoned(this.#poison);
   }
 
-  /** Waits until nothing is collected or in flight. */
+  /** Waits until everything collected is written, and everything written is durable. */
   async #settle(): Promise<void> {
-    while (this.#run !== null || !this.#collecting.isEmpty) {
+    while (this.#run !== null || !this.#collecting.isEmpty || this.#syncer.isBehind) {
       this.flush();
       await this.#run;
+      await this.#syncer.settle();
     }
   }
 
-  #collect(type: RecordType, body: Uint8Array): void {
+  #collect(type: RecordType, body: Uint8Array, commands: number): void {
     const { index, term, time } = this.#last;
     this.#collecting.add(type, index, term, time, body);
+    this.#collecting.commands += commands;
+  }
+
+  /** The log has nothing to do; if that lasts, it proves its last batch. */
+  #rest(): void {
+    const isBusy = this.#run !== null || !this.#collecting.isEmpty || this.#syncer.isBehind;
+    if (isBusy || this.#isProven || this.#isClosing) return;
+    this.#idle?.cancel();
+    this.#idle = this.#config.clock.after(MARK_IDLE_MS, () => this.#mark());
   }
 
   /** Proves the last batch: whoever finds it damaged later knows that it was durable. */
   #mark(): void {
     if (this.#isProven || this.#poison !== null || this.#run !== null) return;
-    this.#collect('mark', NO_BYTES);
+    this.#collect('mark', NO_BYTES, 0);
     this.flush();
   }
 
   async #writeBatches(): Promise<void> {
     while (!this.#collecting.isEmpty && this.#poison === null) {
-      const target = this.#last;
+      const last = this.#last;
       [this.#collecting, this.#writing] = [this.#writing, this.#collecting];
       try {
         if (!this.#files.hasRoomFor(this.#writing) && !(await this.#rotate())) continue;
-        await this.#writeOne(this.#files.file);
+        this.#writeOne();
       } catch (error) {
         this.poison(error);
         return;
       } finally {
         this.#writing.clear();
       }
-      if (this.#poison !== null) return; // A spare failed meanwhile: everybody has been told.
-      this.#isProven = target.index === this.#durable.index;
-      this.#durable = target;
-      this.#config.onDurable(target.index);
+      if (this.#syncer.isOverBounds) await this.#syncer.whenWithinBounds();
+      if (this.#poison !== null) return; // Everybody has been told.
+      this.#released = last.index;
+      this.#config.onReleased(last.index);
     }
   }
 
-  /** One write, one sync. */
-  async #writeOne(file: File): Promise<void> {
+  /** One write. When it returns, the end of the process cannot take it back any more. */
+  #writeOne(): void {
     const { bytes, end } = this.#files.seal(this.#writing);
-    const started = this.#config.clock.monotonic();
-    file.writeSync(bytes, this.#files.end.offset);
-    await file.syncData();
-    const took = this.#config.clock.monotonic() - started;
-    this.stats.syncs++;
-    this.stats.bytesWritten += bytes.length;
-    this.stats.syncMsTotal += took;
-    this.stats.syncMsMax = Math.max(this.stats.syncMsMax, took);
+    const isMark = end.previousIndex === this.#files.end.previousIndex;
+    this.#files.file.writeSync(bytes, this.#files.end.offset);
     this.#files.advance(end);
+    this.#isProven = isMark;
+    this.stats.bytesWritten += bytes.length;
+    this.#syncer.wrote(this.#files.written, { commands: this.#writing.commands, bytes: bytes.length });
   }
 
-  /** Begins the next segment. False when there is no space: then the entries not yet written are refused. */
+  /** Everything up to `written` is durable. */
+  #synced({ index, offset }: Written, _: Amount, tookMs: number): void {
+    this.#files.synced(offset);
+    this.stats.syncs++;
+    this.stats.syncMsTotal += tookMs;
+    this.stats.syncMsMax = Math.max(this.stats.syncMsMax, tookMs);
+    this.#config.onDurable(index);
+    this.#rest();
+  }
+
+  /**
+   * Begins the next segment, once this one is durable. False when there is no space: then the entries not yet
+   * written are refused; and when the log has stopped.
+   */
   async #rotate(): Promise<boolean> {
+    await this.#syncer.settle();
+    if (this.#poison !== null) return false;
     let spare: Spare;
     try {
       spare = await this.#files.takeSpare(this.#writing);
     } catch (error) {
       if (!(error instanceof TidemarkError) || error.remedy !== 'retry') throw error;
       this.#collecting.clear();
-      this.#last = this.#durable;
+      this.#last = this.#syncer.written;
       this.#files.spares.refill();
-      this.#config.onRefused(this.#durable.index, error);
+      this.#syncer.refused();
+      this.#config.onRefused(this.#last.index, error);
       return false;
     }
     await this.#files.rotate(spare);
@@ -373,4 +429,25 @@ export class Log {
       throw this.#poison ?? error;
     }
   }
+}
+
+/** @param released What was acknowledged may reach up to here. */
+function poisonError(cause: unknown, durable: Index, released: Index): TidemarkError {
+  const isLost = released > durable;
+  const atStake = isLost
+    ? `Entries ${durable + 1} to ${released} were acknowledged and not synced: the last of them may be lost. `
+    : '';
+  return new TidemarkError(
+    'TIDEMARK_LOG_POISONED',
+    `the log stopped: ${cause instanceof Error ? cause.message : String(cause)}. ${atStake}What was in ` +
+      'flight is unknown until restart; check the disk, then start again',
+    {
+      remedy: 'repair',
+      cause,
+      facts: {
+        ...(cause instanceof TidemarkError ? cause.facts : {}),
+        ...(isLost ? { firstUnsynced: durable + 1, lastAcknowledged: released } : {}),
+      },
+    },
+  );
 }

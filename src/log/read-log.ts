@@ -86,7 +86,7 @@ export async function readLog(
     }
     if (tail.torn === null || lastIndex < known) return;
     const { offset, reason } = tail.torn;
-    const message = `unfinished write (${reason}); nobody was promised it, and the next start discards it`;
+    const message = `unfinished write (${reason}); it was never synced, and the next start discards it`;
     visitor.finding?.({ kind: 'torn', file: survey.tail.path, offset, message });
   } catch (error) {
     const offset = tellDamage(error, survey.tail.path, visitor);

@@ -61,8 +61,13 @@ export interface RecoveryReport {
   readonly segments: number;
   readonly firstIndex: Index;
   readonly lastIndex: Index;
-  /** Entries that were intact but not proven durable, and were written again. */
+  /** Entries after the last proven one that were intact, and were written again. */
   readonly entriesRewritten: number;
+  /**
+   * Entries after those that were written and are lost, because the disk had not got all of them: at least so
+   * many. They were never synced; with `synced` durability nobody was told of them.
+   */
+  readonly entriesDiscarded: number;
   /** Bytes of a torn write that were discarded; 0 after a clean stop. */
   readonly bytesDiscarded: number;
   /** Things an operator should know; empty after a clean stop. */
@@ -102,15 +107,15 @@ export async function recoverLog(input: RecoverInput): Promise<RecoveredLog> {
   const warnings = await cleanUp(input, dir, survey);
   await input.spares.adopt(survey.spares, survey.unknown);
   if (tail.torn !== null) {
-    const { offset, end, reason } = tail.torn;
-    warnings.push(
-      `discarded a torn write at ${survey.tail.path} offset ${offset} (${end - offset} bytes: ${reason})`,
-    );
+    const { offset, end, reason, entries } = tail.torn;
+    const size = `${end - offset} bytes, at least ${entries} entries: ${reason}`;
+    warnings.push(`discarded a torn write at ${survey.tail.path} offset ${offset} (${size})`);
   }
   const report = {
     firstIndex: input.promise.firstIndex,
     lastIndex,
     entriesRewritten: tail.suffix.length,
+    entriesDiscarded: tail.torn?.entries ?? 0,
     bytesDiscarded: tail.torn === null ? 0 : tail.torn.end - tail.torn.offset,
     warnings,
   };
@@ -268,7 +273,7 @@ export async function trim(fs: FileSystem, path: string, end: number): Promise<v
   }
 }
 
-/** Copies torn bytes to the quarantine: nobody was promised them, but somebody may want to look. */
+/** Copies torn bytes to the quarantine: they were never synced, but somebody may want to look. */
 async function keepTornBytes(input: RecoverInput, old: Segment, tail: Tail): Promise<void> {
   const { torn } = tail;
   if (torn === null) return;

@@ -8,8 +8,9 @@
  *  - Records after S are intact but may be in the page cache only: they are the *suffix*, which recovery
  *    copies into a new, synced segment before it counts (B7; Rebello et al., "Can Applications Recover from
  *    fsync Failures?", USENIX ATC'20).
- *  - The first record that is not intact, at or after S, begins a torn write that nobody was told of: it is
- *    discarded with everything behind it (B1, B2, B3).
+ *  - The first record that is not intact, at or after S, begins a torn write that was never synced: it is
+ *    discarded with everything behind it (B1, B2, B3). With `buffered` durability that may be several
+ *    batches, some of them whole: what the disk took out of its order is no prefix, and void.
  *
  * An intact record that does not follow the one before is stale when its chain differs (B4), and the work of
  * a wrong writer when its chain fits but its index, term or time does not (C10): the second stops the node.
@@ -18,7 +19,7 @@
  */
 
 import { bufferOf, isZero } from '../base/bytes.ts';
-import type { Index } from '../base/positions.ts';
+import { type Index, laterOf } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { damagedLog } from './damage.ts';
 import { readToEnd } from './read-to-end.ts';
@@ -30,6 +31,17 @@ import { type LogRecord, type ReaderPosition, SegmentReader, segmentStart } from
 /** Bytes searched at a time for records beyond a damaged one. */
 const SEARCH_BYTES = 1024 * 1024;
 
+/**
+ * What was written at the end and did not reach the disk whole; with `buffered` durability, several batches.
+ */
+export interface TornWrite {
+  readonly offset: number;
+  readonly end: number;
+  readonly reason: string;
+  /** At least so many entries are in it: as far as headers are left that tell of them. */
+  readonly entries: number;
+}
+
 export interface Tail {
   /** The end of the proven part: what the next segment follows. */
   readonly proven: ReaderPosition;
@@ -40,7 +52,7 @@ export interface Tail {
   /** Whether anything, even a mark or torn bytes, stands after the proven part. */
   readonly isDirty: boolean;
   /** The torn write, or null: where it starts and where the last non-zero byte found ends. */
-  readonly torn: { readonly offset: number; readonly end: number; readonly reason: string } | null;
+  readonly torn: TornWrite | null;
 }
 
 /** @param after The entry that `Tail.start` is for. */
@@ -61,7 +73,7 @@ export async function examineTail(fs: FileSystem, { header, path }: Segment, aft
         const firstUnproven = unproven.findIndex((entry) => entry.record.offset >= provenTo);
         proven = firstUnproven === -1 ? reader.position : unproven[firstUnproven]!.position;
         if (proven.previousIndex <= after) start = proven;
-        unproven = firstUnproven === -1 ? [] : unproven.slice(firstUnproven);
+        if (firstUnproven !== 0) unproven = firstUnproven === -1 ? [] : unproven.slice(firstUnproven);
         continue;
       }
       const beyond = await searchBeyond(fs, path, header, step.offset, size);
@@ -69,18 +81,24 @@ export async function examineTail(fs: FileSystem, { header, path }: Segment, aft
       const isProven = Math.max(header.provenTo, beyond.provenTo) > step.offset;
       if (isProven || reason === 'order') throw damagedRecord(path, step.offset, position, beyond, reason);
       const suffix = unproven.map((entry) => entry.record);
+      const lastIndex = position.previousIndex;
       return {
         proven,
         start,
         suffix: suffix.filter((record) => record.type !== 'mark'),
         isDirty: suffix.length > 0 || beyond.nonZeroEnd > step.offset,
-        torn:
-          beyond.nonZeroEnd > step.offset ? { offset: step.offset, end: beyond.nonZeroEnd, reason } : null,
+        torn: tornWrite(step.offset, beyond, reason, lastIndex),
       };
     }
   } finally {
     await file.close();
   }
+}
+
+function tornWrite(offset: number, beyond: Beyond, reason: string, lastIndex: Index): TornWrite | null {
+  if (beyond.nonZeroEnd <= offset) return null;
+  const entries = Math.max(0, (beyond.lastIndex ?? 0) - lastIndex);
+  return { offset, end: beyond.nonZeroEnd, reason, entries };
 }
 
 /** Index of the last entry of the log whose tail this is. */
@@ -93,6 +111,8 @@ interface Beyond {
   readonly provenTo: number;
   /** Index of the first intact header found; null when there is none. */
   readonly nextIndex: Index | null;
+  /** Largest index of the intact headers found, that at the offset itself included; null without one. */
+  readonly lastIndex: Index | null;
   /** End of the last block that is not all zero. */
   readonly nonZeroEnd: number;
 }
@@ -106,7 +126,8 @@ async function searchBeyond(
   size: number,
 ): Promise<Beyond> {
   const seed = segmentSeed(header);
-  const beyond = { provenTo: 0, nextIndex: null as Index | null, nonZeroEnd: offset };
+  const none = null as Index | null;
+  const beyond = { provenTo: 0, nextIndex: none, lastIndex: none, nonZeroEnd: offset };
   const file = await fs.open(path, 'read');
   try {
     // Windows overlap by a header, so that none is cut in two.
@@ -121,6 +142,7 @@ async function searchBeyond(
         const decoded = decodeHeader(bytes, at, seed);
         if (decoded.kind !== 'header') continue;
         beyond.provenTo = Math.max(beyond.provenTo, decoded.header.syncedTo);
+        beyond.lastIndex = laterOf(beyond.lastIndex ?? decoded.header.index, decoded.header.index);
         if (start + at > offset) beyond.nextIndex ??= decoded.header.index;
       }
     }

@@ -26,7 +26,7 @@ import { EARLIER_VERSIONS_MAX, type EarlierVersion } from '../log/status-content
 
 export interface ActivationParts {
   readonly engine: Engine;
-  readonly log: Pick<Log, 'append' | 'flush' | 'lastIndex' | 'lastTerm' | 'lastTime'>;
+  readonly log: Pick<Log, 'append' | 'sync' | 'lastIndex' | 'lastTerm' | 'lastTime'>;
   readonly status: StatusFile;
   readonly clock: Clock;
   /** Resolves when a checkpoint of the state as it is now is durable, if it has any entry. */
@@ -79,11 +79,11 @@ export class Activator {
     engine.tryActivation(next, { index: nextIndex(log.lastIndex), time });
     const body = encodeActivation({ name: next.name, from: engine.activeVersion, to: next.version });
     if (this.#failure !== null) throw this.#failure;
-    const index = log.append(log.lastTerm, time, body, 'activation');
+    const index = log.append(log.lastTerm, time, body, 1, 'activation');
     const durable = new Promise<void>((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });
-    log.flush();
+    log.sync().catch(() => undefined); // What becomes of it is told to the methods above.
     await durable;
     engine.activate({ index, time, body });
   }

@@ -12,6 +12,7 @@ import { Engine } from '../engine/engine.ts';
 import type { Machine } from '../engine/machine.ts';
 import { requireVersions, type VersionHistory } from '../engine/versions.ts';
 import type { DeadlineTable } from '../keyvalue/deadline-table.ts';
+import type { Durability } from '../log/durability.ts';
 import { Log } from '../log/log.ts';
 import type { LogStatus } from '../log/log-files.ts';
 import type { LogOptions } from '../log/log-options.ts';
@@ -57,6 +58,7 @@ export interface Assembly {
   readonly notices: readonly string[];
   readonly dataDir: string;
   readonly log: Required<LogOptions>;
+  readonly durability: Durability;
   readonly local: Required<LocalOptions>;
   readonly checkpoint: ResolvedCheckpointOptions;
   /** What the key-value machine tells of deadlines; null with another machine. */
@@ -211,7 +213,7 @@ interface LogListeners {
 
 /** Opens the log behind what an engine has, replays it there, and has an ordering feed both. */
 async function openLog(
-  { doors, dataDir, directory, wiring, log: options, local, onProgress }: Assembly,
+  { doors, dataDir, directory, wiring, log: options, durability, local, onProgress }: Assembly,
   engine: Engine,
   { commits, activator }: LogListeners,
   begun: BegunRestore,
@@ -225,6 +227,7 @@ async function openLog(
     identity: status.current,
     status: logStatus(status, begun),
     options,
+    durability,
     replayAfter,
     onKnown(entry) {
       if (begun.from !== null) requireSameHistory(begun.from, entry);
@@ -233,9 +236,9 @@ async function openLog(
       engine.replay(entry);
       onProgress({ phase: 'log', done: entry.index - replayAfter, total: lastIndex - replayAfter });
     },
+    onReleased: (index) => ordering.onReleased(index),
     onDurable(index) {
-      if (activator.isWaiting) activator.onDurable();
-      else ordering.onDurable(index);
+      activator.onDurable();
       commits.committed(index);
     },
     onRefused(afterIndex, error) {

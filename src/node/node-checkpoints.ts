@@ -223,6 +223,13 @@ export class NodeCheckpoints {
     this.#lastFailure = null; // A new attempt; old ones that it cannot remove count as its failure.
     const stateBytes = engine.liveBytes;
     const { snapshot, index, time } = await engine.snapshot();
+    try {
+      // A checkpoint holds no entry that the log might lose: its end would be taken for damage.
+      await log.sync();
+    } catch (error) {
+      snapshot.release();
+      throw error;
+    }
     const { timeline, term, view, machine, membership } = status.current;
     const place = { timeline, index, term, view, time };
     return {

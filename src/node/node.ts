@@ -56,6 +56,13 @@ export interface NodeStats {
   readonly firstIndex: Index;
   readonly durableIndex: Index;
   readonly lastIndex: Index;
+  readonly durability: 'synced' | 'buffered';
+  /**
+   * Written and not durable: with `buffered` durability, commands that were acknowledged, and what a power
+   * cut could take now.
+   */
+  readonly commandsUnsynced: number;
+  readonly bytesUnsynced: number;
   /** Why commands are refused now, or null. */
   readonly refusal: string | null;
   /** Longest time that due work waited for the event loop, in milliseconds. */
@@ -109,7 +116,8 @@ export class Node<Commands, Queries> {
   }
 
   /**
-   * Runs a command; resolves with its result once it is durable and applied.
+   * Runs a command; resolves with its result once it is applied and durable; with `buffered` durability once
+   * it is applied and written, and `sync` makes it durable.
    * Rejects with what the command threw (its writes are undone); with TIDEMARK_BUSY (remedy `retry`) when
    * twice `pendingBytesMax` waits; with TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES while the log cannot get
    * space, file descriptors or memory; with TIDEMARK_COMMAND_UNKNOWN, TIDEMARK_COMMAND_TOO_LARGE,
@@ -129,7 +137,8 @@ export class Node<Commands, Queries> {
   }
 
   /**
-   * Answers a query from the durable state, behind every command submitted before it.
+   * Answers a query from the state of all commands that were answered, behind every command submitted before
+   * it.
    * Rejects with what the query threw, with TIDEMARK_COMMAND_UNKNOWN or TIDEMARK_NOT_OPEN, or with what
    * stopped the node.
    */
@@ -190,6 +199,18 @@ export class Node<Commands, Queries> {
     return this.#parts.checkpoints.whenLoaded();
   }
 
+  /**
+   * Resolves when every command submitted before it is durable. With `synced` durability that is when they
+   * are answered; with `buffered`, this is the way to have one important command synced at once.
+   * Rejects with TIDEMARK_NOT_OPEN, TIDEMARK_LOG_POISONED, or with what else stopped the node.
+   */
+  sync(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const read = (): void => void this.#parts.log.sync().then(resolve, reject);
+      this.ordering.enqueueRead({ read, fail: reject });
+    });
+  }
+
   /** Resolves when less than half of `pendingBytesMax` waits for the disk, and the tree is not behind. */
   drained(): Promise<void> {
     return this.#parts.ordering.whenDrained();
@@ -214,6 +235,9 @@ export class Node<Commands, Queries> {
       firstIndex: log.firstIndex,
       durableIndex: log.durableIndex,
       lastIndex: log.lastIndex,
+      durability: log.durability,
+      commandsUnsynced: log.unsynced.commands,
+      bytesUnsynced: log.unsynced.bytes,
       refusal: log.refusal?.message ?? null,
       latenessMsMax: lateness.maxMs,
       log: { ...log.stats },

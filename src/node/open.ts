@@ -11,6 +11,7 @@ import {
   type KeyValueQueries,
 } from '../keyvalue/callable.ts';
 import { DeadlineTable } from '../keyvalue/deadline-table.ts';
+import { type DurabilityChoice, resolveDurability } from '../log/durability.ts';
 import { type LogOptions, resolveLogOptions } from '../log/log-options.ts';
 import { type LocalOptions, resolveLocalOptions } from '../ordering/local-options.ts';
 import { MemoryFileSystem } from '../storage/memory-file-system.ts';
@@ -38,6 +39,11 @@ export interface OpenOptions {
   readonly dir: string;
   /** Who decides the order of commands. @default local() */
   readonly ordering?: OrderingChoice;
+  /**
+   * When a command counts as done: `synced`, once it is on disk; or `buffered()`, once the system has it, and
+   * synced soon. Then a power cut may take the last commands that were acknowledged. @default 'synced'
+   */
+  readonly durability?: DurabilityChoice;
   readonly log?: LogOptions;
   readonly checkpoint?: CheckpointOptions;
   /** Called while the state is brought back; see {@link RecoveryProgress}. */
@@ -46,7 +52,16 @@ export interface OpenOptions {
   readonly doors?: Partial<Doors>;
 }
 
-const KNOWN_OPTIONS = { dir: 0, machine: 0, ordering: 0, log: 0, checkpoint: 0, onProgress: 0, doors: 0 };
+const KNOWN_OPTIONS = {
+  dir: 0,
+  machine: 0,
+  ordering: 0,
+  durability: 0,
+  log: 0,
+  checkpoint: 0,
+  onProgress: 0,
+  doors: 0,
+};
 const KNOWN_DOORS = { fs: 0, clock: 0, chance: 0 };
 
 /**
@@ -76,6 +91,7 @@ export async function open(
   const machine = options.machine ?? createCallableKeyValueMachine({ clock: doors.clock, deadlines });
   requireMachineChain(machine); // Before anything is made: a machine may be written by hand.
   const log = resolveLogOptions(options.log ?? {});
+  const durability = resolveDurability(options.durability ?? 'synced');
   const checkpoint = resolveCheckpointOptions({
     ...options.checkpoint,
     // With the memory of the process goes what a checkpoint would be for.
@@ -99,6 +115,7 @@ export async function open(
       notices,
       dataDir,
       log,
+      durability,
       local: ordering.options,
       checkpoint,
       deadlines: options.machine === undefined ? deadlines : null,

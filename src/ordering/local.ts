@@ -2,18 +2,19 @@
  * Ordering by this process alone: an entry is the commands of one turn of the event loop, or of the time that
  * a sync took.
  *
- * The way of a batch: collecting → appended to the log → durable → applied and answered. While one entry
- * syncs the next collects; when the sync ends, the next write starts first and the finished entry is applied
- * under it. State shows durable entries only, so that no reader sees what a crash could take back.
+ * The way of a batch: collecting → appended to the log → released by it → applied and answered. With `synced`
+ * durability released means durable: while one entry syncs the next collects; when the sync ends, the next
+ * write starts first and the finished entry is applied under it. State shows released entries only, so that
+ * no reader sees what was promised to nobody.
  *
  * Everything that waits, and the event that resumes it:
  *
  *     who waits                            resumed by   which
  *     -----------------------------------  -----------  ----------------------------------------------------
  *     commands collected, none in flight   turn         appends them and flushes
- *     commands collected behind a batch    durable      appends them; the log's next write takes them along
+ *     commands collected behind a batch    released     appends them; the log's next write takes them along
  *       that is in flight                  applied      schedules a turn, when nothing is in flight any more
- *     a batch in flight                    durable      applies it in a microtask, answers its commands
+ *     a batch in flight                    released     applies it in a microtask, answers its commands
  *                                          refused      fails its commands, answers its reads, in its turn
  *     a read behind commands               applied      runs when the last command before it was answered
  *     `whenDrained`                        applied,     resolves when less than half of the bound is left,
@@ -22,7 +23,7 @@
  *     all of them                          stopped      commands and reads fail, `whenDrained` rejects,
  *                                                       `close` goes on
  *
- * Turn: `#turn`, soon after the first command. Durable, refused: `onDurable` and `onRefused`, called by the
+ * Turn: `#turn`, soon after the first command. Released, refused: `onReleased` and `onRefused`, called by the
  * log. Applied: the end of `#apply`. Caught up: told by the engine. Stopped: `stop`, called by the node.
  */
 
@@ -41,8 +42,8 @@ const ENTRY_BYTES_MAX = 4 * 1024 * 1024;
 
 const TERM = toTerm(0);
 
-/** The log as this ordering uses it; its callbacks are the three `on…` methods below. */
-export type LocalLog = Pick<Log, 'append' | 'flush' | 'lastIndex' | 'lastTime' | 'durableIndex' | 'refusal'>;
+/** The log as this ordering uses it; its callbacks are the `on…` methods below. */
+export type LocalLog = Pick<Log, 'append' | 'flush' | 'lastIndex' | 'lastTime' | 'releasedIndex' | 'refusal'>;
 
 export interface LocalConfig {
   readonly engine: Engine;
@@ -135,10 +136,11 @@ export class LocalOrdering implements Ordering {
   }
 
   /**
-   * Of the log: entries up to `index` are durable. The next write starts before they are applied. Before the
-   * start nothing of this ordering is in the log; it proves then what was there, or a new version's entry.
+   * Of the log: entries up to `index` may be acknowledged. The next write starts before they are applied.
+   * Before the start nothing of this ordering is in the log; it proves then what was there, or a new
+   * version's entry.
    */
-  onDurable(index: Index): void {
+  onReleased(index: Index): void {
     if (this.#log === null) return;
     this.#appendCollected();
     this.#applySoon(index);
@@ -192,15 +194,15 @@ export class LocalOrdering implements Ordering {
 
   #turn(): void {
     this.#isTurnScheduled = false;
-    if (this.#inFlight.length > 0) return; // onDurable takes what was collected.
+    if (this.#inFlight.length > 0) return; // onReleased takes what was collected.
     this.#orStop(() => {
       this.#appendCollected();
       this.#openLog().flush();
     });
   }
 
-  #applySoon(durable: Index): void {
-    queueMicrotask(() => this.#orStop(() => this.#apply(durable)));
+  #applySoon(released: Index): void {
+    queueMicrotask(() => this.#orStop(() => this.#apply(released)));
   }
 
   /** Whatever a machine, a sink or this file throws stops the node: nobody else would hear of it. */
@@ -223,21 +225,21 @@ export class LocalOrdering implements Ordering {
       }
       const time = Math.max(log.lastTime, this.#config.clock.now());
       try {
-        const index = log.append(TERM, time, batch.body());
+        const index = log.append(TERM, time, batch.body(), batch.commandCount);
         this.#inFlight.push({ batch, index, time, refusal: null });
       } catch (error) {
         if (!(error instanceof TidemarkError)) throw error;
         // Behind what is in flight: answers come in the order of the commands, refusals too.
         this.#inFlight.push({ batch, index: log.lastIndex, time, refusal: error });
-        this.#applySoon(log.durableIndex);
+        this.#applySoon(log.releasedIndex);
       }
     }
   }
 
-  #apply(durable: Index): void {
+  #apply(released: Index): void {
     const { engine } = this.#config;
     this.#isApplying = true;
-    while (this.#inFlight.length > 0 && this.#inFlight[0]!.index <= durable) {
+    while (this.#inFlight.length > 0 && this.#inFlight[0]!.index <= released) {
       const { batch, index, time, refusal } = this.#inFlight[0]!;
       if (refusal === null) {
         batch.begin(engine.state);

@@ -3,8 +3,11 @@
  * `truncateAfter` and other entries under the same indices, `compactTo`, marks, close and reopen, over the
  * real status file. Each start replays after an index that a checkpoint may have: one that was committed.
  *
+ * The buffered log is another subject: its entries are released before they are durable.
+ *
  * Invariants, after any crash:
- *  - What was durable, and no truncation begun since has dropped, is there with its bytes, term and time.
+ *  - What was durable, after a kill also what was released, and no truncation begun since has dropped, is
+ * there with its bytes, term and time.
  *  - The log is a prefix of what was appended. An entry whose truncation had resolved is not in it: others
  *    stand under its index, or none (checklist B4, B6).
  *  - It starts where the last compaction, done or begun, left it, and has no gap (A4).
@@ -15,6 +18,7 @@
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { setImmediate as turn } from 'node:timers/promises';
 import { toIndex, toTerm } from '../../src/base/positions.ts';
+import { buffered, type Durability, resolveDurability, SYNCED } from '../../src/log/durability.ts';
 import { Log } from '../../src/log/log.ts';
 import type { LogStatus } from '../../src/log/log-files.ts';
 import { readLog } from '../../src/log/read-log.ts';
@@ -38,12 +42,19 @@ interface KnownEntry {
   readonly body: Uint8Array;
 }
 
+/** Small bounds, so that batches are not durable together, and a bound is met now and then. */
+const BUFFERED = resolveDurability(buffered({ intervalMs: 1000, commandsMax: 12, bytesMax: SEGMENT_BYTES }));
+
 /** What the outside world knows of a log. */
 export interface KnownLog {
+  /** How its next run releases entries. */
+  readonly durability: Durability;
   /** Everything appended and not dropped by a truncation that resolved; entry 1 first. */
   readonly entries: KnownEntry[];
   /** Entries up to here must be there. */
   durable: number;
+  /** After a kill, entries up to here must be there. */
+  released: number;
   /** Where the truncation that is under way cuts, or null. */
   truncating: number | null;
   /** Entries up to here are gone, or may be. */
@@ -69,9 +80,9 @@ export class OpenLog {
     this.#events = events;
   }
 
-  static async open(fs: FileSystem, seed: number, onDurable: (index: number) => void): Promise<OpenLog> {
+  static async open(fs: FileSystem, seed: number, { durability, ...told }: OpenInput): Promise<OpenLog> {
     const clock = new ManualClock();
-    const events = new LogEvents(onDurable);
+    const events = new LogEvents(told);
     const replayed: number[] = [];
     const doors = { fs, clock, chance: new SeededRandom(seed) };
     const { status, lock } = await openDataDirectory({
@@ -91,6 +102,8 @@ export class OpenLog {
       status: logStatus(status),
       options: { segmentBytes: SEGMENT_BYTES },
       replayAfter: toIndex(replayAfter),
+      durability,
+      onReleased: (index) => events.released(index),
       onDurable: (index) => events.durable(index),
       onRefused: (_after, error) => events.fail(error),
       onKnown: () => undefined,
@@ -102,8 +115,14 @@ export class OpenLog {
     return new OpenLog(log, status, clock, lock, events);
   }
 
+  /** Resolves when everything appended may be acknowledged. */
+  whenReleased(): Promise<void> {
+    return this.#events.until(() => this.log.releasedIndex === this.log.lastIndex);
+  }
+
   /** Resolves when everything appended is durable. */
   whenDurable(): Promise<void> {
+    this.log.sync().catch(() => undefined); // What becomes of it is told anyway.
     return this.#events.until(() => this.log.durableIndex === this.log.lastIndex);
   }
 
@@ -123,17 +142,36 @@ export class OpenLog {
   }
 }
 
+/** What may be relied on, told to a test. */
+interface Told {
+  readonly onReleased: (index: number) => void;
+  readonly onDurable: (index: number) => void;
+}
+
+interface OpenInput extends Told {
+  readonly durability: Durability;
+}
+
 class LogEvents {
   failure: Error | null = null;
-  readonly #onDurable: (index: number) => void;
+  readonly #told: Told;
   #waiters: { isDone: () => boolean; resolve: () => void; reject: (error: Error) => void }[] = [];
 
-  constructor(onDurable: (index: number) => void) {
-    this.#onDurable = onDurable;
+  constructor(told: Told) {
+    this.#told = told;
+  }
+
+  released(index: number): void {
+    this.#told.onReleased(index);
+    this.#wake();
   }
 
   durable(index: number): void {
-    this.#onDurable(index);
+    this.#told.onDurable(index);
+    this.#wake();
+  }
+
+  #wake(): void {
     for (const waiter of this.#waiters) if (waiter.isDone()) waiter.resolve();
     this.#waiters = this.#waiters.filter((waiter) => !waiter.isDone());
   }
@@ -166,10 +204,12 @@ export function logStatus(status: StatusFile): LogStatus {
   };
 }
 
-/** Opens the log of a lossy disk, and keeps `known` up to what becomes durable. */
+/** Opens the log of a lossy disk, and keeps `known` up to what is released and becomes durable. */
 export function openKnown(files: LossyFileSystem, seed: number, known: KnownLog): Promise<OpenLog> {
-  return OpenLog.open(files, seed, (index) => {
-    known.durable = Math.min(index, known.truncating ?? index);
+  return OpenLog.open(files, seed, {
+    durability: known.durability,
+    onReleased: (index) => (known.released = Math.min(index, known.truncating ?? index)),
+    onDurable: (index) => (known.durable = Math.min(index, known.truncating ?? index)),
   });
 }
 
@@ -180,6 +220,7 @@ async function run(files: LossyFileSystem, workload: Workload, known: KnownLog):
     if (random.happens(0.12)) {
       await open.close();
       known.durable = known.entries.length;
+      known.released = known.durable;
       // Another seed: ids of segments are never drawn twice.
       open = await openKnown(files, workload.seed + 1 + step, known);
       await verify(open.log, known);
@@ -215,7 +256,14 @@ async function append(open: OpenLog, known: KnownLog, random: SeededRandom): Pro
     if (random.happens(0.2)) await turn();
   }
   log.flush();
-  if (random.happens(0.8)) await open.whenDurable();
+  const dice = random.below(10);
+  if (known.durability.kind === 'synced' ? dice < 8 : dice < 1) await open.whenDurable();
+  else if (dice < 6) await open.whenReleased();
+  else if (dice < 8) clock.advance(known.durability.intervalMs);
+  const { commandsMax, bytesMax } = known.durability;
+  const { commands, bytes } = log.unsynced;
+  const isReleased = log.releasedIndex === log.lastIndex;
+  if (isReleased) ok(commands <= commandsMax && bytes <= bytesMax, `${commands} and ${bytes} B at stake`);
 }
 
 function appendOne({ log }: OpenLog, known: KnownLog, entry: KnownEntry): void {
@@ -241,10 +289,12 @@ export async function fillSegments(open: OpenLog, known: KnownLog, segments: num
 export async function truncateKnown({ log }: OpenLog, known: KnownLog, after: number): Promise<void> {
   known.truncating = after;
   known.durable = Math.min(known.durable, after);
+  known.released = Math.min(known.released, after);
   await log.truncateAfter(toIndex(after));
   known.truncating = null;
   known.entries.length = after;
   known.durable = after;
+  known.released = after;
   strictEqual(log.lastIndex, after);
 }
 
@@ -313,6 +363,7 @@ async function verify(log: Log, known: KnownLog): Promise<void> {
 function settle(log: Log, known: KnownLog): void {
   known.entries.length = log.lastIndex;
   known.durable = log.lastIndex;
+  known.released = log.lastIndex;
   known.truncating = null;
   known.compactedBegun = log.firstIndex - 1;
   known.compactedDone = log.firstIndex - 1;
@@ -350,29 +401,40 @@ function copyKnown(known: KnownLog): KnownLog {
   return { ...known, entries: [...known.entries] };
 }
 
-export const logSubject: CrashSubject<KnownLog> = {
-  name: 'log',
-  steps: { first: 6, last: 24 },
-  newKnown: () => ({
-    entries: [],
-    durable: 0,
-    truncating: null,
-    compactedDone: 0,
-    compactedBegun: 0,
-    committed: 0,
-  }),
-  copyKnown,
-  run,
-  async restart(files, seed) {
-    const open = await OpenLog.open(files, seed, () => undefined);
-    await open.close();
-  },
-  check,
-  async goOn(files, known, random) {
-    const open = await openKnown(files, random.u32(), known);
-    await verify(open.log, known);
-    settle(open.log, known);
-    const steps = random.between(0, 4);
-    for (let step = 0; step < steps; step++) await takeStep(open, known, random);
-  },
-};
+export const logSubject = subjectOf('log', SYNCED);
+
+export const bufferedLogSubject = subjectOf('buffered log', BUFFERED);
+
+function subjectOf(name: string, durability: Durability): CrashSubject<KnownLog> {
+  return {
+    name,
+    steps: { first: 6, last: 24 },
+    newKnown: () => ({
+      durability,
+      entries: [],
+      durable: 0,
+      released: 0,
+      truncating: null,
+      compactedDone: 0,
+      compactedBegun: 0,
+      committed: 0,
+    }),
+    copyKnown,
+    run,
+    async restart(files, seed) {
+      const nobody = { onReleased: () => undefined, onDurable: () => undefined };
+      const open = await OpenLog.open(files, seed, { durability, ...nobody });
+      await open.close();
+    },
+    check,
+    async goOn(files, known, random) {
+      const { released } = known;
+      const open = await openKnown(files, random.u32(), known);
+      await verify(open.log, known);
+      ok(open.log.lastIndex >= released, `${released} was released; a kill leaves ${open.log.lastIndex}`);
+      settle(open.log, known);
+      const steps = random.between(0, 4);
+      for (let step = 0; step < steps; step++) await takeStep(open, known, random);
+    },
+  };
+}

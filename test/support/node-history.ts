@@ -12,6 +12,7 @@ import { crc32c } from '../../src/base/crc32c.ts';
 import type { CheckpointOptions } from '../../src/checkpoint/checkpoint-options.ts';
 import { table } from '../../src/engine/table.ts';
 import { machine } from '../../src/engine/typed-machine.ts';
+import type { DurabilityChoice } from '../../src/log/durability.ts';
 import { open } from '../../src/node/open.ts';
 import type { LossyFileSystem } from '../../src/testing/lossy-file-system.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
@@ -85,9 +86,11 @@ export function openHistory(
   seed: number,
   clock = new ManualClock(),
   checkpoint = SMALL_CHECKPOINTS,
+  durability: DurabilityChoice = 'synced',
 ) {
   const doors = { fs: files, clock, chance: new SeededRandom(seed) };
-  return open({ machine: history, dir: DIR, log: { segmentBytes: 64 * 1024 }, checkpoint, doors });
+  const log = { segmentBytes: 64 * 1024 };
+  return open({ machine: history, dir: DIR, log, durability, checkpoint, doors });
 }
 
 /** Runs the workload until it ends or the disk crashes; `known` says what was promised by then. */

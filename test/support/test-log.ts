@@ -7,6 +7,7 @@ import { deepStrictEqual, strictEqual } from 'node:assert';
 import type { TidemarkError } from '../../src/base/errors.ts';
 import { type Index, previousIndex, toIndex, toTerm } from '../../src/base/positions.ts';
 import { createLog, FIRST_SEQUENCE } from '../../src/log/create-log.ts';
+import { type Durability, SYNCED } from '../../src/log/durability.ts';
 import { Log } from '../../src/log/log.ts';
 import type { LogStatus } from '../../src/log/log-files.ts';
 import type { LogRecord } from '../../src/log/segment-reader.ts';
@@ -44,6 +45,7 @@ export interface TestLogOptions {
   readonly seed?: number;
   readonly status?: StatusFields;
   readonly segmentBytes?: number;
+  readonly durability?: Durability;
 }
 
 export class TestLog {
@@ -52,12 +54,14 @@ export class TestLog {
   readonly clock = new ManualClock();
   readonly chance: SeededRandom;
   readonly segmentBytes: number;
+  readonly durability: Durability;
   readonly status: StatusFields;
   /** In the order in which they came. */
+  readonly released: Index[] = [];
   readonly durable: Index[] = [];
   readonly refused: { readonly afterIndex: Index; readonly error: TidemarkError }[] = [];
   readonly poisoned: TidemarkError[] = [];
-  onDurable: (index: Index) => void = () => undefined;
+  onReleased: (index: Index) => void = () => undefined;
   /** Called before the status changes; what it throws keeps it from changing. */
   beforeStatus: () => void = () => undefined;
   /** What `open` replays after; null for all that the status promises. */
@@ -72,6 +76,7 @@ export class TestLog {
     this.chance = new SeededRandom(options.seed ?? ++seedsUsed);
     this.status = options.status ?? newStatus();
     this.segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
+    this.durability = options.durability ?? SYNCED;
   }
 
   /** A new log, open. */
@@ -107,10 +112,12 @@ export class TestLog {
       replayAfter: this.replayAfter ?? previousIndex(this.status.firstIndex),
       onKnown: () => undefined,
       onReplay: (record) => this.replayed.push(textOf(record)),
-      onDurable: (index) => {
-        this.durable.push(index);
-        this.onDurable(index);
+      durability: this.durability,
+      onReleased: (index) => {
+        this.released.push(index);
+        this.onReleased(index);
       },
+      onDurable: (index) => void this.durable.push(index),
       onRefused: (afterIndex, error) => this.refused.push({ afterIndex, error }),
       onPoisoned: (error) => this.poisoned.push(error),
     });
