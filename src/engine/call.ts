@@ -9,15 +9,21 @@ import { decodeValue, encodeValue } from './codec.ts';
 /** Longest argument that `describeCall` shows whole, in UTF-16 units. */
 const SHOWN_MAX = 1024;
 
+export interface DecodedCall {
+  readonly name: string;
+  /** Undefined when there is none. */
+  readonly argument: unknown;
+}
+
 /** @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE. */
 export function encodeCall(called: string, args: readonly unknown[]): Uint8Array {
   return encodeValue([called, ...args], `the argument of ${called}`);
 }
 
 /** @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE, and what MessagePack throws when it is none. */
-export function decodeCall(command: Uint8Array): [called: string, argument: unknown] {
+export function decodeCall(command: Uint8Array): DecodedCall {
   const call = decodeValue(command);
-  if (Array.isArray(call) && typeof call[0] === 'string') return [call[0], call[1]];
+  if (Array.isArray(call) && typeof call[0] === 'string') return { name: call[0], argument: call[1] };
   throw new TidemarkError('TIDEMARK_VALUE_UNENCODABLE', 'a command is not a call of this machine', {
     remedy: 'fix-call',
   });
@@ -29,12 +35,12 @@ export function decodeCall(command: Uint8Array): [called: string, argument: unkn
  */
 export function describeCall(command: Uint8Array): string | null {
   try {
-    const [called, argument] = decodeCall(command);
+    const { name, argument } = decodeCall(command);
     // Names of calls are written in code: such a one is of another kind of machine.
-    if (/\p{Cc}/u.test(called)) return null;
-    if (argument === undefined) return `${called}()`;
+    if (/\p{Cc}/u.test(name)) return null;
+    if (argument === undefined) return `${name}()`;
     const shown = JSON.stringify(argument, forJson).replace(/\p{Cc}/gu, '·');
-    return `${called}(${shown.length > SHOWN_MAX ? `${shown.slice(0, SHOWN_MAX)}…` : shown})`;
+    return `${name}(${shown.length > SHOWN_MAX ? `${shown.slice(0, SHOWN_MAX)}…` : shown})`;
   } catch {
     return null;
   }

@@ -19,9 +19,22 @@ export interface CommandContext {
   readonly time: number;
 }
 
-/** Thrown by a command to refuse: all its writes are undone and the caller gets this error. */
+/**
+ * Thrown by a command or query to refuse: all writes of the command are undone and the caller gets this
+ * error. `reject` of a machine's context throws one with a code and facts that the machine declares.
+ */
 export class Rejection extends Error {
   override readonly name = 'Rejection';
+  /** The code, of those that the machine declares; null for one that was not declared. */
+  readonly code: string | null;
+  /** Plain data that goes with the code; undefined when there is none. */
+  readonly facts: unknown;
+
+  constructor(message: string, declared: { readonly code: string; readonly facts: unknown } | null = null) {
+    super(message);
+    this.code = declared?.code ?? null;
+    this.facts = declared?.facts;
+  }
 }
 
 /** What a migration may do with the state. */
@@ -109,15 +122,19 @@ export function requireMachineChain(newest: Machine): void {
   }
 }
 
-/** Arguments and result of one command or query, as the compiler sees them. */
+/** One command or query, as the compiler sees it. */
 export interface Call {
   readonly arguments: readonly unknown[];
   readonly result: unknown;
+  /** What it may refuse with. @default Rejection */
+  readonly rejection?: Rejection;
+  /** A command as it comes back from the log. @default unknown */
+  readonly logged?: unknown;
 }
 
 /**
  * A machine that a program calls by name: what `node.submit` and `node.query` need beside `apply`.
- * `Commands` and `Queries` give each name its arguments and result.
+ * `Commands` and `Queries` give each name its `Call`.
  */
 export interface CallableMachine<Commands, Queries> extends Machine {
   /** Never set; it carries the types. */
@@ -128,6 +145,13 @@ export interface CallableMachine<Commands, Queries> extends Machine {
    * @throws TidemarkError TIDEMARK_COMMAND_UNKNOWN, TIDEMARK_VALUE_UNENCODABLE.
    */
   encodeCall(name: string, args: readonly unknown[]): Uint8Array;
+
+  /**
+   * A command from the log: `logged` of its `Call`, or what else this machine, or one of its earlier
+   * versions, has put there. Holds no view into `command`.
+   * @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE when the bytes are no command of such a machine.
+   */
+  decodeCall(command: Uint8Array): unknown;
 
   /** Answers a query. @throws TidemarkError TIDEMARK_COMMAND_UNKNOWN, and whatever the query throws. */
   query(state: StateReader, name: string, args: readonly unknown[]): unknown;

@@ -1,12 +1,26 @@
 /**
- * `machine({...})`: a machine from tables, commands and queries, with every name, argument and result
- * inferred.
+ * `machine({...})`: a machine from tables, errors, commands and queries, with every name, argument, result
+ * and error inferred.
  */
 
 import { TidemarkError } from '../base/errors.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
-import { decodeCall, describeCall, encodeCall } from './call.ts';
-import { type CallableMachine, type CommandContext, type Machine, requireMachineChain } from './machine.ts';
+import { type DecodedCall, decodeCall, describeCall, encodeCall } from './call.ts';
+import {
+  type CallableMachine,
+  type CommandContext,
+  type Machine,
+  Rejection,
+  requireMachineChain,
+} from './machine.ts';
+import { contextMaker, type MachineContext, type QueryContext } from './machine-context.ts';
+import {
+  type DeclaredRejection,
+  type PlainRejection,
+  type RefusalDefinitions,
+  type RejectionOf,
+  rejectWith,
+} from './refusal.ts';
 import {
   type MigratedTable,
   openMigratedTable,
@@ -40,19 +54,41 @@ type MigratedTablesOf<Definitions> = {
 };
 
 /** A machine made by `machine({...})`. */
-export interface TypedMachine<Definitions, Commands, Queries> extends CallableMachine<Commands, Queries> {
+export interface TypedMachine<Definitions, Commands, Queries, Errors = NoErrors>
+  extends CallableMachine<Commands, Queries> {
   readonly tables: Definitions;
+
+  /** Whether `error` is what this machine declares under `code`; then its facts have their type. */
+  isRejection<Code extends keyof Errors & string>(
+    error: unknown,
+    code: Code,
+  ): error is DeclaredRejection<Errors, Code>;
+
+  decodeCall(command: Uint8Array): DecodedCall;
+
+  /** As `apply`, of a command that was decoded. */
+  applyCall(state: StateWriter, call: DecodedCall, context: CommandContext): unknown;
 }
 
-/** A command: gets the tables, the caller's argument and the entry's index and time; its result goes back. */
-export type CommandFunction<Definitions> = (
+/** What the compiler makes of `errors` that are not there. */
+type NoErrors = Readonly<Record<never, never>>;
+
+/**
+ * A command: gets the tables, the caller's argument, and a context with the entry's index and time and with
+ * `reject`; its result goes back.
+ */
+export type CommandFunction<Definitions, Errors> = (
   tables: TablesOf<Definitions>,
   argument: never,
-  context: CommandContext,
+  context: MachineContext<Errors>,
 ) => unknown;
 
 /** A query: the same without writing and without an entry. */
-export type QueryFunction<Definitions> = (tables: ReadTablesOf<Definitions>, argument: never) => unknown;
+export type QueryFunction<Definitions, Errors> = (
+  tables: ReadTablesOf<Definitions>,
+  argument: never,
+  context: QueryContext<Errors>,
+) => unknown;
 
 /**
  * `Functions` without those that return a promise: they are refused at run time too, but the compiler should
@@ -73,7 +109,10 @@ type IsPromise<Result> = 0 extends 1 & Result
     ? false
     : true;
 
-export interface MachineDefinition<Definitions, Commands, Queries, Before> {
+/** A machine of an earlier version, as the one after it needs it. */
+export type PreviousMachine<Definitions> = Machine & { readonly tables: Definitions };
+
+export interface MachineDefinition<Definitions, Commands, Queries, Before, Errors = NoErrors> {
   /**
    * Written into the data directory; data of a machine of another name is refused. 1 to 64 characters, none
    * of them a control character. @default 'machine'
@@ -85,7 +124,7 @@ export interface MachineDefinition<Definitions, Commands, Queries, Before> {
    * The machine of the version before, which replays the entries from before this one was activated. Keep it
    * for as long as a log or a backup may hold such entries.
    */
-  readonly previous?: TypedMachine<Before, unknown, unknown>;
+  readonly previous?: PreviousMachine<Before>;
   /**
    * Turns what `previous` left into what this version expects: gets the tables of this version, and those of
    * the version before, which it may read, iterate and change. A table that both have under one name is one
@@ -98,21 +137,28 @@ export interface MachineDefinition<Definitions, Commands, Queries, Before> {
     context: CommandContext,
   ) => void;
   readonly tables: Definitions;
+  /** Errors by code, each made by `refusal<Facts>()`: what `reject` of a context takes. @default none */
+  readonly errors?: Errors;
   readonly commands: Commands & SynchronousFunctions<Commands>;
   readonly queries?: Queries & SynchronousFunctions<Queries>;
 }
 
 /**
- * Arguments and result of each call of a record of functions, without the tables and the context. A record
- * without names is what the compiler makes of `queries` that are not there: it has no calls.
+ * The call that each of a record of functions makes: its argument without the tables and the context. A
+ * record without names is what the compiler makes of `queries` that are not there: it has no calls.
  */
-export type CallsOf<Functions> = string extends keyof Functions
+export type CallsOf<Functions, Errors> = string extends keyof Functions
   ? Readonly<Record<never, never>>
   : {
       readonly [Name in keyof Functions]: Functions[Name] extends (
         ...parameters: infer Parameters
       ) => infer Result
-        ? { readonly arguments: ArgumentOf<Parameters>; readonly result: Result }
+        ? {
+            readonly arguments: ArgumentOf<Parameters>;
+            readonly result: Result;
+            readonly rejection: RejectionOf<Errors> | PlainRejection;
+            readonly logged: { readonly name: Name; readonly argument: ArgumentOf<Parameters>[0] };
+          }
         : never;
     };
 
@@ -131,58 +177,82 @@ type ArgumentOf<Parameters extends readonly unknown[]> = Parameters extends read
 
 /**
  * Makes a machine. Commands must be deterministic: no clock, no chance, no I/O; time comes from the context.
+ * `open({ checkDeterminism: true })` finds out.
  * @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, version, previous machine or table name.
  */
 export function machine<
   const Definitions extends TableDefinitions,
-  Commands extends Record<string, CommandFunction<Definitions>>,
-  Queries extends Record<string, QueryFunction<Definitions>>,
+  Commands extends Record<string, CommandFunction<Definitions, Errors>>,
+  Queries extends Record<string, QueryFunction<Definitions, Errors>>,
   Before extends TableDefinitions = Readonly<Record<never, never>>,
+  Errors extends RefusalDefinitions = NoErrors,
 >(
-  definition: MachineDefinition<Definitions, Commands, Queries, Before>,
-): TypedMachine<Definitions, CallsOf<Commands>, CallsOf<Queries>> {
+  definition: MachineDefinition<Definitions, Commands, Queries, Before, Errors>,
+): TypedMachine<Definitions, CallsOf<Commands, Errors>, CallsOf<Queries, Errors>, Errors> {
   const { previous, migrate, name = previous?.name ?? 'machine', version = 1, tables, commands } = definition;
-  const queries: Partial<Queries> = definition.queries ?? {};
   const tableNames = Object.keys(tables);
   for (const tableName of tableNames) requireTableName(tableName);
+  const { applyCall, query } = runnersOf(name, definition);
+  const made: TypedMachine<Definitions, CallsOf<Commands, Errors>, CallsOf<Queries, Errors>, Errors> = {
+    name,
+    version,
+    tables,
+    ...(previous === undefined ? {} : { previous }),
+    ...(migrate === undefined ? {} : { migrate: migrationOf({ version, tableNames, previous, migrate }) }),
+    apply: (state, command, context) => applyCall(state, decodeCall(command), context),
+    applyCall,
+    describe: (command) => describeCall(command) ?? `${command.length} bytes that are no call`,
+    encodeCall(called, args) {
+      if (own(commands, called) === undefined) throw unknownCall(name, 'command', called);
+      return encodeCall(called, args);
+    },
+    decodeCall,
+    query,
+    detach: (result) => result,
+    isRejection: <Code extends keyof Errors & string>(
+      error: unknown,
+      code: Code,
+    ): error is DeclaredRejection<Errors, Code> => error instanceof Rejection && error.code === code,
+  };
+  requireMachineChain(made);
+  return made;
+}
+
+/** What runs the commands and queries of a definition. */
+function runnersOf<Definitions, Commands extends object, Queries extends object, Before, Errors>(
+  name: string,
+  definition: MachineDefinition<Definitions, Commands, Queries, Before, Errors>,
+): Pick<TypedMachine<Definitions, unknown, unknown>, 'applyCall' | 'query'> {
+  const commands = definition.commands as Readonly<Record<string, CommandFunction<Definitions, Errors>>>;
+  const queries = (definition.queries ?? {}) as Readonly<Record<string, QueryFunction<Definitions, Errors>>>;
+  const tableNames = Object.keys(definition.tables as TableDefinitions);
   const tablesOf = oncePerState(
     (state: StateWriter) => tablesIn(state, tableNames, openTable) as TablesOf<Definitions>,
   );
   const readTablesOf = oncePerState(
     (state: StateReader) => tablesIn(state, tableNames, openReadTable) as ReadTablesOf<Definitions>,
   );
-  const made: TypedMachine<Definitions, CallsOf<Commands>, CallsOf<Queries>> = {
-    name,
-    version,
-    tables,
-    ...(previous === undefined ? {} : { previous }),
-    ...(migrate === undefined ? {} : { migrate: migrationOf({ version, tableNames, previous, migrate }) }),
-    apply(state, command, context) {
-      const [called, argument] = decodeCall(command);
+  const reject = rejectWith(name, (definition.errors ?? {}) as Errors & RefusalDefinitions);
+  const contextOf = contextMaker<Errors>(reject);
+  const queryContext: QueryContext<Errors> = Object.freeze({ reject });
+  return {
+    applyCall(state, { name: called, argument }, context) {
       const run = own(commands, called);
       if (run === undefined) throw unknownCall(name, 'command', called);
-      return synchronous(run(tablesOf(state), argument as never, context), called);
-    },
-    describe: (command) => describeCall(command) ?? `${command.length} bytes that are no call`,
-    encodeCall(called, args) {
-      if (own(commands, called) === undefined) throw unknownCall(name, 'command', called);
-      return encodeCall(called, args);
+      return synchronous(run(tablesOf(state), argument as never, contextOf(context)), called);
     },
     query(state, called, args) {
       const run = own(queries, called);
       if (run === undefined) throw unknownCall(name, 'query', called);
-      return synchronous(run(readTablesOf(state), args[0] as never), called);
+      return synchronous(run(readTablesOf(state), args[0] as never, queryContext), called);
     },
-    detach: (result) => result,
   };
-  requireMachineChain(made);
-  return made;
 }
 
 interface Migrating<Definitions, Before> {
   readonly version: number;
   readonly tableNames: readonly string[];
-  readonly previous: TypedMachine<Before, unknown, unknown> | undefined;
+  readonly previous: PreviousMachine<Before> | undefined;
   readonly migrate: NonNullable<MachineDefinition<Definitions, unknown, unknown, Before>['migrate']>;
 }
 

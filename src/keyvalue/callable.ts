@@ -7,6 +7,7 @@ import { copyOf } from '../base/bytes.ts';
 import { TidemarkError } from '../base/errors.ts';
 import type { Clock } from '../base/time.ts';
 import type { CallableMachine } from '../engine/machine.ts';
+import type { PlainRejection } from '../engine/refusal.ts';
 import type { DeadlineObserver, KeyValueCommand } from './command.ts';
 import { CommandTable, fitsArity } from './command-table.ts';
 import { KEY_VALUE_COMMANDS, type KeyValueReadName, type KeyValueWriteName } from './commands.ts';
@@ -21,7 +22,22 @@ export type Word = string | number | Uint8Array;
 /** A result: null, a number, text of the machine's own ('OK'), or a stored value as bytes. */
 export type KeyValueResult = null | number | bigint | string | Uint8Array | readonly KeyValueResult[];
 
-export type KeyValueCall = { readonly arguments: readonly Word[]; readonly result: KeyValueResult };
+/**
+ * A command as it comes back from the log. Its name is in upper case; transactions, sessions and the removal
+ * of keys whose time has come have names of their own, which begin with TIDEMARK.
+ */
+export interface LoggedRequest {
+  readonly name: string;
+  /** The words behind the name. */
+  readonly words: readonly Uint8Array[];
+}
+
+export type KeyValueCall = {
+  readonly arguments: readonly Word[];
+  readonly result: KeyValueResult;
+  readonly rejection: PlainRejection;
+  readonly logged: LoggedRequest;
+};
 
 /** Commands that write, by their Redis names: SET, DEL, INCR, … At run time either case will do. */
 export type KeyValueCommands = Readonly<Record<KeyValueWriteName, KeyValueCall>>;
@@ -52,6 +68,7 @@ export function createCallableKeyValueMachine(
       if (table.findName(name)?.kind !== 'write') throw unknownCall(name, 'command');
       return requestOf(name, args);
     },
+    decodeCall,
     query(state, name, args) {
       if (table.findName(name)?.kind !== 'read') throw unknownCall(name, 'query');
       const parser = new RequestParser();
@@ -63,6 +80,17 @@ export function createCallableKeyValueMachine(
     },
     detach,
   };
+}
+
+function decodeCall(command: Uint8Array): LoggedRequest {
+  const parser = new RequestParser();
+  if (!parser.parseWhole(command)) {
+    throw new TidemarkError('TIDEMARK_VALUE_UNENCODABLE', 'a command is not one whole request', {
+      remedy: 'fix-call',
+    });
+  }
+  const words = Array.from({ length: parser.count - 1 }, (_, at) => copyOf(parser.argument(at + 1)));
+  return { name: parser.text(0).toUpperCase(), words };
 }
 
 /** The call as a client would send it. */
