@@ -18,4 +18,4 @@ const bank = machine({
 await using node = await open({ machine: bank, dir: './bank-data' });
 await node.submit('deposit', { to: 'alice', amount: 100 }); // resolves once it is durable
 await node.submit('transfer', { from: 'alice', to: 'bob', amount: 30 });
-console.log(await node.query('balance', 'bob'));
+console.log(await node.query('balance', 'bob')); // prints 30

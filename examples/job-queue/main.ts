@@ -3,9 +3,9 @@
  *
  *     npm run example job-queue
  *
- * Producers and workers get SIGKILL after 1,500 answers. Then the queue is opened again: what was acknowledged
- * is there, what was claimed comes back when its lease is over, and every job is finished once or, if no
- * worker can do it, a dead letter after three attempts. The exit code is 0 only if all of it holds.
+ * Producers and workers get SIGKILL after 1,500 answers. Then the queue is opened again: what was
+ * acknowledged is there, what was claimed comes back when its lease is over, and every job is finished once
+ * or, if no worker can do it, a dead letter after three attempts. The exit code is 0 only if all of it holds.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,7 +1,7 @@
 /**
- * How many players have which score: a Fenwick tree in a table, which counts up to any score in a dozen steps,
- * however many players there are. The count at `at` covers the scores from `at` down to `at` without its
- * lowest bit, exclusive.
+ * How many players have which score: a Fenwick tree in a table, which counts up to any score in a dozen
+ * steps, however many players there are. The count at `at` covers the scores from `at` down to `at` without
+ * its lowest bit, exclusive.
  */
 
 import type { ReadTable, Table } from 'tidemark';

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { Report } from './report.js';
 
 /**
- * Runs an example in a data directory that is removed afterwards. The exit code is 0 only if every check held.
+ * Runs an example in a data directory that is removed afterwards. The exit code is 0 only if every check
+ * held.
  */
 export async function runExample(
   name: string,

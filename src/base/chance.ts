@@ -2,6 +2,7 @@
 
 import { randomFillSync } from 'node:crypto';
 
+/** Door 3: where random numbers come from. */
 export interface Chance {
   /** Fills `target` with random bytes and returns it. */
   fill<Bytes extends Uint8Array>(target: Bytes): Bytes;

@@ -39,11 +39,13 @@ export const ERROR_CODES = {
   TIDEMARK_ADDRESS_UNAVAILABLE: 'the address to listen on is in use or not of this machine',
 } as const;
 
+/** A code of {@link ERROR_CODES}, each explained in docs/errors.md. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 /** What the caller can do about it. `retry` is the only value that promises a repeat may succeed. */
 export type ErrorRemedy = 'retry' | 'repair' | 'restore' | 'fix-call';
 
+/** Facts for the operator: file, offset, index. Plain JSON, no secrets. */
 export type ErrorFacts = Readonly<Record<string, string | number | boolean>>;
 
 export interface TidemarkErrorInit {
@@ -68,6 +70,7 @@ export class TidemarkError extends Error {
   }
 }
 
+/** Whether `error` is an operating error of ours; with `code`, whether it is that one. */
 export function isTidemarkError(error: unknown, code?: ErrorCode): error is TidemarkError {
   return error instanceof TidemarkError && (code === undefined || error.code === code);
 }

@@ -3,11 +3,13 @@
  * `testing/` has a clock that a test moves.
  */
 
+/** Something that is to run later. */
 export interface Timer {
   /** Idempotent. */
   cancel(): void;
 }
 
+/** Door 3: the time of day, the time that passes, and what is to run later. */
 export interface Clock {
   /** Wall-clock time in milliseconds since 1970; may jump either way. */
   now(): number;

@@ -2,7 +2,7 @@
 
 import { invalidOption, requireInteger, requireKnownOptions } from '../base/options.ts';
 
-/** Every field is optional; {@link CHECKPOINT_DEFAULTS} is the whole list. */
+/** Every field is optional; `CHECKPOINT_DEFAULTS` is the whole list. */
 export interface CheckpointOptions {
   /**
    * Checkpoints that are kept: 1 to 64. Older ones are what is left when the newest is damaged; the log is

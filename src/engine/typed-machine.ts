@@ -112,6 +112,7 @@ type IsPromise<Result> = 0 extends 1 & Result
 /** A machine of an earlier version, as the one after it needs it. */
 export type PreviousMachine<Definitions> = Machine & { readonly tables: Definitions };
 
+/** What {@link machine} makes a machine of. */
 export interface MachineDefinition<Definitions, Commands, Queries, Before, Errors = NoErrors> {
   /**
    * Written into the data directory; data of a machine of another name is refused. 1 to 64 characters, none

@@ -2,7 +2,7 @@
 
 import { invalidOption, requireInteger, requireKnownOptions } from '../base/options.ts';
 
-/** Every field is optional; {@link LOG_DEFAULTS} is the whole list. */
+/** Every field is optional; `LOG_DEFAULTS` is the whole list. */
 export interface LogOptions {
   /**
    * Size of a segment in bytes, allocated and zeroed ahead: 64 KiB to 1 GiB, a multiple of 4096. A batch that

@@ -30,6 +30,7 @@ import type { Node, NodeParts, NodeRecovery, RestoredCheckpoint } from './node.t
 import { NodeCheckpoints } from './node-checkpoints.ts';
 import { type BegunRestore, type Restored, requireSameHistory, restore } from './restore.ts';
 
+/** Where the world comes in: files, time, chance. */
 export interface Doors {
   readonly fs: FileSystem;
   readonly clock: Clock;

@@ -40,6 +40,7 @@ export interface RestoredCheckpoint {
   readonly bytesVerified: number;
 }
 
+/** How a node is doing, at the moment of the call. */
 export interface NodeStats {
   /** Number of keys: exact once `keysToLoad` is 0. */
   readonly keys: number;
@@ -71,6 +72,7 @@ export interface NodeStats {
   readonly checkpoints: CheckpointStats;
 }
 
+/** How the checkpoints of a node are doing. */
 export interface CheckpointStats {
   /** The newest one; null when there is none. */
   readonly last: CheckpointSummary | null;
@@ -95,6 +97,7 @@ export interface NodeParts {
 
 type Named<Calls, Name extends keyof Calls> = Calls[Name] extends Call ? Calls[Name] : never;
 
+/** A running node: made by {@link open}, used until it is closed or stops by itself. */
 export class Node<Commands, Queries> {
   /** What was found when it was opened. */
   readonly recovery: NodeRecovery;

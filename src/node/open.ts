@@ -34,6 +34,7 @@ export function local(options: LocalOptions = {}): OrderingChoice {
   return { kind: 'local', options: resolveLocalOptions(options) };
 }
 
+/** Where a node keeps its data, and how. Everything but `dir` has a default. */
 export interface OpenOptions {
   /** The data directory, made when it does not exist; `memory:` keeps everything in memory. */
   readonly dir: string;

@@ -2,7 +2,7 @@
 
 import { requireInteger, requireKnownOptions } from '../base/options.ts';
 
-/** Every field is optional; {@link LOCAL_DEFAULTS} is the whole list. */
+/** Every field is optional; `LOCAL_DEFAULTS` is the whole list. */
 export interface LocalOptions {
   /**
    * Largest command in bytes, as encoded: 1 KiB to 32 MiB.

@@ -26,6 +26,7 @@ export interface ReadSink {
   fail(error: unknown): void;
 }
 
+/** What a client of a node sees, whoever decides the order of commands. */
 export interface Ordering {
   /**
    * Takes a command for the batch of this turn of the event loop. `command` is copied before it returns.

@@ -30,6 +30,7 @@ import {
 } from './redis-limits.ts';
 import { ReplyBufferPool } from './reply.ts';
 
+/** What a Redis port serves, and where it listens. */
 export interface RedisServerOptions {
   readonly ordering: Ordering;
   /** @default '127.0.0.1' */
@@ -107,6 +108,7 @@ function resolveOptions(options: RedisServerOptions): Required<RedisServerOption
   return Object.freeze(resolved);
 }
 
+/** A Redis port that listens; made by {@link startRedisServer}. */
 export class RedisServer implements ConnectionContext {
   readonly ordering: Ordering;
   readonly table = new CommandTable<PortCommand>([...KEY_VALUE_COMMANDS, ...CONNECTION_COMMANDS]);

@@ -19,6 +19,7 @@
  * succeeds proves nothing: the system may have marked the pages clean (Rebello et al., USENIX ATC'20).
  */
 
+/** Door 1: the files of one node, and all that a storage engine may assume of them. */
 export interface FileSystem {
   /** Creates a directory; its parent must exist. Resolves also when it is there already. */
   makeDirectory(path: string): Promise<void>;
@@ -55,18 +56,22 @@ export interface FileSystem {
   lock(path: string, note: string): Promise<FileLock>;
 }
 
+/** `read` and `write` need the file to exist; `create` needs it not to. */
 export type OpenMode = 'read' | 'write' | 'create';
 
+/** What a path leads to. */
 export interface FileStat {
   readonly kind: 'file' | 'directory';
   readonly bytes: number;
 }
 
+/** A lock that is held, until it is freed or its process dies. */
 export interface FileLock {
   /** Idempotent. */
   release(): Promise<void>;
 }
 
+/** An open file. Offsets are bytes from its start. */
 export interface File {
   readonly path: string;
 

@@ -38,6 +38,7 @@ export interface CrashChoice {
   readonly seed: number;
 }
 
+/** How many of the states that a crash may leave are tried. Every field is optional. */
 export interface CrashImageOptions {
   /** Up to this many units, every legal subset is tried: at most 2 to the power of this. @default 8 */
   readonly subsetUnitsMax?: number;

@@ -25,6 +25,7 @@ export interface SuiteSubject {
   close(): Promise<void>;
 }
 
+/** An implementation of `FileSystem`, to be held to its contract. */
 export interface FileSystemSuite {
   /** Of the implementation; begins the name of each case. */
   readonly name: string;

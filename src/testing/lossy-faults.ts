@@ -51,6 +51,7 @@ export const WRITING_OPERATIONS: ReadonlySet<IoOperation> = new Set<IoOperation>
   'truncate',
 ]);
 
+/** One call that a storage engine makes. */
 export interface IoCall {
   /** From 1, in the order in which calls take effect. */
   readonly at: number;

@@ -41,6 +41,7 @@ import { type Fault, type FaultOdds, Faults, type IoCall } from './lossy-faults.
 import { LossyFile, type LossyHost } from './lossy-file.ts';
 import { SeededRandom } from './seeded-random.ts';
 
+/** How badly it behaves. Every field is optional. */
 export interface LossyOptions {
   /** Decides the order of completions, and whatever the odds leave to chance. @default 1 */
   readonly seed?: number;
@@ -80,6 +81,7 @@ export class CrashImage {
   }
 }
 
+/** Door 1 for tests: files that lose, tear, reorder and damage what was not synced, or what was. */
 export class LossyFileSystem implements FileSystem {
   readonly #options: Required<LossyOptions>;
   readonly #host: LossyHost;

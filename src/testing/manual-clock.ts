@@ -7,6 +7,7 @@ interface Waiting {
   readonly run: () => void;
 }
 
+/** A clock that stands still until it is moved. */
 export class ManualClock implements Clock {
   #now: number;
   #waiting: Waiting[] = [];

@@ -2,7 +2,7 @@
  * Door 2 without sockets: both ends in one process, for tests that decide how bytes are cut and when they
  * move.
  *
- * The accepting side is a {@link Connection}; a test holds the other end as a {@link MemoryPeer}. Nothing
+ * The accepting side is a `Connection`; a test holds the other end as a {@link MemoryPeer}. Nothing
  * moves by itself: the peer's `send` calls the handler at once, and what was written waits in the peer until
  * it is read.
  */
@@ -10,12 +10,13 @@
 import { assert } from '../base/assert.ts';
 import type { Connection, ConnectionHandler, Listener, ListenOptions } from '../network/connection.ts';
 
+/** Door 2 for tests: connections within the process. */
 export class MemoryNetwork {
   #options: ListenOptions | null = null;
   readonly #open = new Set<MemoryPeer>();
   #onLastClosed: (() => void) | null = null;
 
-  /** A {@link Listen}. One listener at a time. */
+  /** A `Listen`. One listener at a time. */
   readonly listen = (options: ListenOptions): Promise<Listener> => {
     assert(this.#options === null, 'a memory network has one listener');
     this.#options = options;
@@ -45,7 +46,7 @@ export class MemoryNetwork {
   }
 }
 
-/** The client's end, and the {@link Connection} that the server sees. */
+/** The client's end, and the `Connection` that the server sees. */
 export class MemoryPeer {
   /** While false, what the server writes stays buffered on its side, as with a client that does not read. */
   isReading = true;

@@ -6,6 +6,7 @@
 
 import type { Chance } from '../base/chance.ts';
 
+/** Random numbers from a seed: the same seed, the same numbers. */
 export class SeededRandom implements Chance {
   #a: number;
   #b: number;

@@ -29,6 +29,7 @@ interface Item<Entry> {
   readonly weight: number;
 }
 
+/** Builds a tree out of entries in the order of their keys. */
 export class TreeBuilder {
   readonly #shape: TreeShape;
   readonly #scale: KeyScale;

@@ -17,6 +17,7 @@ import {
   rootReference,
 } from './read.ts';
 
+/** One key that `target` has and `source` has not, or otherwise, or that has another value there. */
 export type Difference =
   | { readonly kind: 'added'; readonly key: Uint8Array; readonly target: StoredValue }
   | { readonly kind: 'deleted'; readonly key: Uint8Array; readonly source: StoredValue }

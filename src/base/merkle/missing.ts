@@ -17,6 +17,7 @@ import {
   verifyValue,
 } from './read.ts';
 
+/** A node, or a large value, to be fetched by its hash. */
 export type Wanted =
   | { readonly kind: 'node'; readonly hash: Uint8Array }
   | { readonly kind: 'value'; readonly hash: Uint8Array; readonly length: number };
@@ -25,6 +26,7 @@ type Awaited =
   | { readonly kind: 'node'; readonly reference: NodeReference }
   | (Wanted & { readonly kind: 'value' });
 
+/** What is still missing of a tree, while it is fetched node by node. */
 export class MissingNodes {
   readonly #isHere: (hash: Uint8Array) => boolean;
   /** Not yet asked for, the next one last. */

@@ -21,15 +21,18 @@ export const INLINE_VALUE_BYTES_MAX = 1024;
 /** Highest level of a node. Weights of 32 bits make levels up to 31 at most; cut runs may add some. */
 export const LEVEL_MAX = 63;
 
+/** A value as its leaf has it: the bytes, or the hash of a node of its own. */
 export type StoredValue =
   | { readonly kind: 'inline'; readonly bytes: Uint8Array }
   | { readonly kind: 'node'; readonly hash: Uint8Array; readonly length: number };
 
+/** A key and its value. */
 export interface LeafEntry {
   readonly key: Uint8Array;
   readonly value: StoredValue;
 }
 
+/** A child of an inner node. */
 export interface InnerEntry {
   /** First key below the child. */
   readonly key: Uint8Array;
@@ -38,19 +41,23 @@ export interface InnerEntry {
   readonly hash: Uint8Array;
 }
 
+/** A node with keys and values. */
 export interface LeafNode {
   readonly kind: 'leaf';
   readonly entries: readonly LeafEntry[];
 }
 
+/** A node above others. */
 export interface InnerNode {
   readonly kind: 'inner';
   readonly level: number;
   readonly entries: readonly InnerEntry[];
 }
 
+/** Either kind of node. */
 export type TreeNode = LeafNode | InnerNode;
 
+/** Bytes that are no node. */
 export interface InvalidNode {
   readonly kind: 'invalid';
   readonly reason: string;
@@ -145,6 +152,7 @@ export class NodeWriter {
   }
 }
 
+/** The bytes of a node; their SHA-256 is its name. */
 export function encodeNode(node: TreeNode): Uint8Array {
   const writer = new NodeWriter();
   if (node.kind === 'inner') {

@@ -10,11 +10,13 @@ import { stepTowards } from './walk.ts';
 /** Encoded nodes, from the root down. */
 export type Proof = readonly Uint8Array[];
 
+/** What a proof shows of a key. */
 export type Proven =
   | { readonly kind: 'present'; readonly value: StoredValue }
   | { readonly kind: 'absent' }
   | { readonly kind: 'invalid'; readonly reason: string };
 
+/** The nodes on the path of a key: the proof of what it has, or that it is not there. */
 export function proveKey(
   nodes: NodeSource,
   root: Uint8Array,

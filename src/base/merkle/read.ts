@@ -21,6 +21,7 @@ export interface NodeSource {
   read(hash: Uint8Array): Uint8Array | null;
 }
 
+/** Ends a walk: a node, or a value, that is missing or wrong. */
 export interface Broken {
   readonly kind: 'broken';
   /** Name of the node, or value, that cannot be used. */

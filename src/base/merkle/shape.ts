@@ -19,6 +19,7 @@ export const SALT_BYTES = 16;
 /** Largest encoded node. At least twice the largest entry: a run of two is never cut. */
 export const NODE_BYTES_MAX = 256 * 1024;
 
+/** What decides where nodes begin: equal keys make equal nodes only under an equal shape. */
 export interface TreeShape {
   /** SALT_BYTES bytes, the same in the whole cluster. */
   readonly salt: Uint8Array;

@@ -12,6 +12,7 @@ import {
   rootReference,
 } from './read.ts';
 
+/** What a tree has under a key. */
 export type Lookup =
   | { readonly kind: 'present'; readonly value: StoredValue }
   | { readonly kind: 'absent' }
@@ -50,6 +51,7 @@ export function stepTowards(node: TreeNode, key: Uint8Array): Step {
   }
 }
 
+/** A step of {@link walkEntries}. */
 export type WalkedEntry = ({ readonly kind: 'entry' } & LeafEntry) | Broken;
 
 /** Every entry in the order of keys, from the first key that is at least `from`. Ends after `broken`. */
