@@ -22,7 +22,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, sep } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -32,6 +32,9 @@ const BUILD_STAMP = join(ROOT, 'dist/.stamp');
 const LOOKED_AT = join(ROOT, 'dist/.looked-at');
 const BUILD_INFO = join(ROOT, 'dist/.tsbuildinfo');
 const LOCK = join(ROOT, 'dist/.setup-lock');
+
+/** What `npm run docs -- api` writes has no source of ours. */
+const REFERENCE = join('dist', 'api', sep);
 
 const SOURCE_FOLDERS = ['src', 'test', 'bench', 'examples'];
 const SOURCE_FILES = ['package.json', 'package-lock.json', 'tsconfig.json'];
@@ -182,7 +185,7 @@ async function build(say) {
 function removeOrphans() {
   for (const path of filesUnder('dist')) {
     const stem = path.replace(/(\.d\.ts|\.js|\.js\.map)$/, '');
-    if (stem === path) continue;
+    if (stem === path || path.startsWith(REFERENCE)) continue;
     const source = stem.slice('dist/'.length);
     if (!['.ts', '.js', '.mjs'].some((ending) => existsSync(join(ROOT, source + ending)))) {
       rmSync(join(ROOT, path));

@@ -7,13 +7,12 @@ import { deepStrictEqual, rejects, strictEqual, throws } from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { ErrorReply, type Reply } from '../src/cli/resp-client.ts';
 import { blocksOf, groupsOf } from './docs/blocks.ts';
 import { expectOutput } from './docs/expected-output.ts';
-import { formatReply, rawReply } from './docs/redis-reply.ts';
+import { printReply } from './docs/redis-reply.ts';
 import { runGroup } from './docs/run-group.ts';
 import { statementsOf } from './docs/shell.ts';
-import { Surroundings } from './docs/surroundings.ts';
+import { ownRedisCli, Surroundings } from './docs/surroundings.ts';
 
 function documentOf(...parts: readonly string[]): { path: string; text: string } {
   return { path: 'a.md', text: parts.join('\n') };
@@ -85,17 +84,22 @@ for (const { expected, printed, holds } of [
   });
 }
 
-for (const { reply, text, raw } of [
-  { reply: 'a "b"', text: '"a \\"b\\""', raw: 'a "b"' },
-  { reply: 7, text: '(integer) 7', raw: '7' },
-  { reply: null, text: '(nil)', raw: '' },
-  { reply: [], text: '(empty array)', raw: '' },
-  { reply: ['a', ['b', 'c'], 1], text: '1) "a"\n2) 1) "b"\n   2) "c"\n3) (integer) 1', raw: 'a\nb\nc\n1' },
-  { reply: new ErrorReply('ERR no'), text: '(error) ERR no', raw: 'ERR no' },
-] satisfies { reply: Reply; text: string; raw: string }[]) {
-  test(`docs: a reply is printed as ${JSON.stringify(text)}`, () => {
-    strictEqual(formatReply(reply), text);
-    strictEqual(rawReply(reply), raw);
+for (const { reply, terminal, raw } of [
+  { reply: '+OK\r\n', terminal: 'OK', raw: 'OK' },
+  { reply: '-ERR no\r\n', terminal: '(error) ERR no', raw: 'ERR no\n' },
+  { reply: ':7\r\n', terminal: '(integer) 7', raw: '7' },
+  { reply: '$3\r\n"\r\n\r\n', terminal: '"\\"\\r\\n"', raw: '"\r\n' },
+  { reply: '$-1\r\n', terminal: '(nil)', raw: '' },
+  { reply: '*0\r\n', terminal: '(empty array)', raw: '' },
+  {
+    reply: '*3\r\n$1\r\na\r\n*2\r\n:1\r\n:2\r\n+x\r\n',
+    terminal: '1) "a"\n2) 1) (integer) 1\n   2) (integer) 2\n3) x',
+    raw: 'a\n1\n2\nx',
+  },
+]) {
+  test(`docs: a reply is printed as ${JSON.stringify(terminal)}`, () => {
+    strictEqual(printReply(reply, 'terminal'), terminal);
+    strictEqual(printReply(reply, 'raw'), raw);
   });
 }
 
@@ -144,15 +148,14 @@ suite('docs: what is wrong is noticed', () => {
     throws(() => process.kill(pid, 0), /ESRCH/);
   });
 
-  test('docs: redis-cli is Redis’s own or prints as it does', async () => {
-    const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-    const own = new URL(`./docs/redis-cli${extension}`, import.meta.url).pathname;
-    const mget = '-p 6401 MGET a b';
-    const text =
-      '```sh\ntidemark start\nredis-cli -p 6401 SET a 1\n' +
-      `redis-cli ${mget}\n${process.execPath} ${own} --no-raw ${mget}\n\`\`\`\n` +
-      '```console\n…\nOK\n1) "1"\n2) (nil)\n1) "1"\n2) (nil)\n```\n';
-    const [group] = groupsOf(documentOf(text));
+  test('docs: a machine without redis-cli has one that prints as it does', async () => {
+    const words = ['SET a 1', 'GET a', 'STRLEN a', 'MGET a b', 'TYPE a', 'KEYS b', 'LPUSH a', 'GET b'];
+    const run = (program: string, file: string): string[] =>
+      ['--raw', '--no-raw'].flatMap((flag) =>
+        words.map((command) => `${program} ${flag} -p 6401 ${command} >>${file}`),
+      );
+    const lines = [...run('redis-cli', 'theirs'), ...run(ownRedisCli().join(' '), 'own')];
+    const [group] = groupsOf(documentOf('```sh', 'tidemark start', ...lines, 'diff theirs own', '```'));
     await runGroup(group!, surroundings);
   });
 });

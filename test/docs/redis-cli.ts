@@ -1,17 +1,21 @@
 /**
- * What the documents need of `redis-cli`, for machines without it: one command, behind `--no-raw`, `-h` and
- * `-p`, over a connection of its own.
+ * What the documents need of `redis-cli`, for machines without it: one command, behind `--raw` or `--no-raw`,
+ * `-h` and `-p`, over a connection of its own.
  */
 
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { parseArgs } from 'node:util';
-import { askOnce } from '../../src/cli/resp-client.ts';
-import { formatReply, rawReply } from './redis-reply.ts';
+import { encodeRequest } from '../../src/keyvalue/request.ts';
+import { replyEnd } from '../support/port.ts';
+import { printReply } from './redis-reply.ts';
 
 const { values, tokens } = parseArgs({
   options: {
     host: { type: 'string', short: 'h', default: '127.0.0.1' },
     port: { type: 'string', short: 'p', default: '6379' },
-    'no-raw': { type: 'boolean', default: false },
+    raw: { type: 'boolean' },
+    'no-raw': { type: 'boolean' },
   },
   allowPositionals: true,
   tokens: true,
@@ -19,5 +23,9 @@ const { values, tokens } = parseArgs({
 });
 const first = tokens.find(({ kind }) => kind === 'positional');
 if (first === undefined) throw new Error('redis-cli: which command?');
-const reply = await askOnce(Number(values.port), process.argv.slice(2 + first.index), String(values.host));
-process.stdout.write(`${values['no-raw'] === true ? formatReply(reply) : rawReply(reply)}\n`);
+const socket = connect(Number(values.port), String(values.host));
+socket.setEncoding('latin1').write(encodeRequest(process.argv.slice(2 + first.index)));
+let reply = '';
+while (replyEnd(reply, 0) === null) reply += String((await once(socket, 'data'))[0]);
+socket.destroy();
+process.stdout.write(`${printReply(reply, values['no-raw'] === true ? 'terminal' : 'raw')}\n`);

@@ -110,12 +110,18 @@ function putOnPath(scratch: string): void {
   put('redis-cli', `[ -p /dev/stdout ] || set -- --no-raw "$@"\nexec ${redisCli()} "$@"`);
 }
 
-/** Redis's own, or where that is not installed one that prints as it does. */
+/** Redis's own, or where that is not installed ours. */
 function redisCli(): string {
   try {
     return `'${execFileSync('bash', ['-c', 'type -P redis-cli'], { encoding: 'utf8' }).trim()}'`;
   } catch {
-    const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-    return `'${process.execPath}' '${fileURLToPath(new URL(`./redis-cli${extension}`, import.meta.url))}'`;
+    return ownRedisCli().join(' ');
   }
+}
+
+/** The words that run a program which prints as redis-cli does. */
+export function ownRedisCli(): readonly string[] {
+  const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+  const program = fileURLToPath(new URL(`./redis-cli${extension}`, import.meta.url));
+  return [`'${process.execPath}'`, `'${program}'`];
 }
