@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Surroundings } from './surroundings.ts';
 
 /** Ports of documents. Each becomes a free one, so that documents run beside each other and beside a user. */
-const PORT = /\b64\d\d\b/g;
+const PORT = /\b(64|94)\d\d\b/g;
 
 const POLL_MS = 20;
 

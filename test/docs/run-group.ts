@@ -25,8 +25,7 @@ export async function runGroup({ name, blocks }: Group, surroundings: Surroundin
     await place.killAll();
   }
   const last = blocks.at(-1)!;
-  if (last.language === 'ts' && last.marks.file !== null)
-    throw new Error(`${name}: nothing runs the file ${last.marks.file}`);
+  if (last.marks.file !== null) throw new Error(`${name}: nothing runs the file ${last.marks.file}`);
 }
 
 /** The blocks of the program that begins there; none where no program does. */

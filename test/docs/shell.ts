@@ -33,7 +33,7 @@ foreground() {
   local log="$NOTES/server-$RANDOM"
   "$@" >"$log" 2>&1 &
   local server=$!
-  until grep -q 'ready; ' "$log"; do
+  until grep -qE 'ready; |"listening"' "$log"; do
     kill -0 $server || { cat "$log"; return 1; }
     sleep 0.05
   done
@@ -49,7 +49,7 @@ export async function runShell(block: Block, place: Place): Promise<void> {
   const steps = statements.map((statement, at) => stepOf(statement, join(notes, String(at)), port));
   const script = join(notes, 'script');
   writeFileSync(script, `${PRELUDE}\n${steps.join('\n')}\npwd >'${join(notes, 'cwd')}'\n`);
-  const code = await runScript(script, notes, place);
+  const code = await runScript(script, { ...place.env, NOTES: notes, TIDEMARK_REDIS_PORT: port }, place);
   const printed = statements.map((_statement, at) => outputIn(join(notes, String(at))));
   place.printed = printed.join('');
   if (code !== 0) throw new Error(`${block.path}:${block.line} ended with ${code}:\n\n${place.printed}`);
@@ -60,11 +60,11 @@ export async function runShell(block: Block, place: Place): Promise<void> {
 }
 
 /** Bash, and what it leaves running, are a process group, which is all that has to be killed. */
-function runScript(script: string, notes: string, place: Place): Promise<number | null> {
+function runScript(script: string, env: NodeJS.ProcessEnv, place: Place): Promise<number | null> {
   return new Promise((resolve, reject) => {
     const bash = spawn('bash', [script], {
       cwd: place.cwd,
-      env: { ...place.env, NOTES: notes },
+      env,
       stdio: 'ignore',
       detached: true,
     });
@@ -108,7 +108,7 @@ function stepOf({ command, exitCode }: Statement, output: string, port: string):
 
 /** A server that a document starts without a port has the usual one, which may be a user's here. */
 function onPort(command: string, port: string): string {
-  if (/--port\b|--config\b/.test(command)) return command;
+  if (/--port\b|\bserve\b/.test(command)) return command;
   return command.replace(SERVER, (start) => `${start}${start === 'npm start' ? ' --' : ''} --port ${port}`);
 }
 
