@@ -6,6 +6,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setUp } from './setup.mjs';
@@ -29,10 +30,18 @@ async function docs([verb, ...rest]) {
 
 function writeReference() {
   const packages = TOOLS.map((tool) => `--package=${tool}`);
-  const typedoc = ['typedoc', '--options', 'scripts/typedoc.json'];
+  const typedoc = ['typedoc', '--options', 'scripts/typedoc.json', ...sourcesOfExports()];
   const npm = process.env.npm_execpath;
   const [command, before] = npm?.endsWith('npm-cli.js') ? [process.execPath, [npm]] : ['npm', []];
   return run(command, [...before, 'exec', '--yes', '--ignore-scripts', ...packages, '--', ...typedoc]);
+}
+
+/** Of every `exports` of package.json that leads to code. */
+function sourcesOfExports() {
+  const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  return Object.values(exports)
+    .filter((target) => typeof target !== 'string')
+    .map((target) => target.default.replace('./dist/', '').replace(/\.js$/, '.ts'));
 }
 
 function run(command, args) {
