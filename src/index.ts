@@ -10,6 +10,7 @@ export {
   isTidemarkError,
   TidemarkError,
 } from './base/errors.ts';
+export type { Distribution, DistributionSummary } from './base/histogram.ts';
 export type { Index, Term, Timeline } from './base/positions.ts';
 export type { Clock, Timer } from './base/time.ts';
 export type { CheckpointOptions } from './checkpoint/checkpoint-options.ts';
@@ -37,10 +38,25 @@ export {
   buffered,
   type DurabilityChoice,
 } from './log/durability.ts';
+export type { LogEvent } from './log/log-events.ts';
 export type { LogOptions } from './log/log-options.ts';
 export type { RecoveryReport } from './log/recover.ts';
 export type { Doors, RecoveryProgress } from './node/assemble.ts';
-export type { CheckpointStats, Node, NodeRecovery, NodeStats, RestoredCheckpoint } from './node/node.ts';
+export type {
+  DamageFound,
+  EventFailure,
+  EventsOptions,
+  NodeEvent,
+  NodeHappening,
+} from './node/events.ts';
+export type {
+  CheckpointStats,
+  Node,
+  NodeDistributions,
+  NodeRecovery,
+  NodeStats,
+  RestoredCheckpoint,
+} from './node/node.ts';
 export type { CheckpointSummary } from './node/node-checkpoints.ts';
 export { local, type OpenOptions, type OrderingChoice, open } from './node/open.ts';
 export type { LocalOptions } from './ordering/local-options.ts';

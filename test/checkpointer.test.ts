@@ -13,6 +13,7 @@ interface Made {
   readonly checkpointer: Checkpointer;
   /** Index of each commit, and up to where the log may be compacted then. */
   readonly committed: [number, number | null][];
+  readonly failures: unknown[];
   readonly problems: unknown[];
   /** What compacting the log fails with, or null. */
   compactionFailure: Error | null;
@@ -26,6 +27,7 @@ async function make(checkpointsKept = 3): Promise<Made> {
     disk,
     fs,
     committed: [],
+    failures: [],
     problems: [],
     compactionFailure: null,
     held: 0,
@@ -45,6 +47,7 @@ async function make(checkpointsKept = 3): Promise<Made> {
         if (made.compactionFailure !== null) throw made.compactionFailure;
         made.committed.push([index, oldest]);
       },
+      onFailed: (failure) => made.failures.push(failure),
       onProblem: (problem) => made.problems.push(problem),
     }),
   };
@@ -137,6 +140,7 @@ test('checkpointer: a failure reaches who asked, the snapshot is let go, the nex
     await rejects(request, (error) => isTidemarkError(error, 'TIDEMARK_DISK_FULL'));
   }
   strictEqual(made.held, 0);
+  strictEqual(made.failures.length, 1, 'told once');
   deepStrictEqual(made.committed, []);
   strictEqual((await made.checkpointer.request()).index, 1);
   strictEqual(made.held, 0);

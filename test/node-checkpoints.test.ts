@@ -228,6 +228,7 @@ for (const way of ['a query', 'a command', 'loading'] as const) {
       bufferBytes: 4096,
     });
     strictEqual(node.recovery.checkpoint?.index, newest!.info.index);
+    const events = node.events();
     const path = await spoilLeaves(fs);
     const isDamage = (error: unknown): boolean =>
       isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED') && error.facts['file'] === path;
@@ -245,6 +246,10 @@ for (const way of ['a query', 'a command', 'loading'] as const) {
     await loaded;
     await node.close();
     deepStrictEqual(held.fs.handles, []);
+    const damages: unknown[] = [];
+    for await (const event of events)
+      if (event.kind === 'damage-found') damages.push(event.file, event.isNeeded);
+    deepStrictEqual(damages, [path, true], 'the damage is told once');
 
     const next = await openOn(fs, { checkpointsKept: 2 });
     strictEqual(next.recovery.checkpoint?.index, older!.info.index);

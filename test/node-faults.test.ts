@@ -313,7 +313,7 @@ test('node F8: while a sync takes long nothing is acknowledged, and the queue is
   await Promise.all(outcomes);
   strictEqual(acknowledged, taken);
   strictEqual(await late, taken, 'a query stands behind what was submitted before it');
-  ok(node.stats().log.syncMsMax >= 5000, 'the slow sync shows in the figures');
+  ok(node.stats().distributions.syncMs.max >= 5000, 'the slow sync shows in the figures');
   await node.close();
 });
 

@@ -229,10 +229,10 @@ test('node L7: a stall of ten seconds shows in the figures, and changes nothing'
   const doors = { fs: new MemoryFileSystem(), clock };
   await using node = await open({ machine: bank, dir: 'memory:', doors, ...small });
   clock.advance(100);
-  strictEqual(node.stats().latenessMsMax, 0);
+  strictEqual(node.stats().distributions.latenessMs.max, 0);
   const pending = node.submit('deposit', { to: 'alice', amount: 1 });
   clock.advance(10_100);
-  strictEqual(node.stats().latenessMsMax, 10_000);
+  strictEqual(node.stats().distributions.latenessMs.max, 10_000);
   strictEqual(await pending, 1);
   strictEqual(await node.submit('deposit', { to: 'alice', amount: 1 }), 2);
 });

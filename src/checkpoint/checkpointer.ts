@@ -29,6 +29,8 @@ export interface CheckpointerConfig {
   readonly hold: () => Promise<HeldState>;
   /** A checkpoint is durable; the log may be compacted up to an index, or null: not yet. */
   readonly onCommitted: (info: CheckpointInfo, compactableIndex: Index | null) => Promise<void>;
+  /** An attempt failed: everything is as it was. Told once, whoever asked for it. */
+  readonly onFailed: (error: unknown) => void;
   /**
    * Older checkpoints could not be removed, or the log not be compacted: what is left goes with a later one,
    * or with the first one after a restart.
@@ -106,6 +108,7 @@ export class Checkpointer {
       const info = await this.#take();
       for (const { resolve } of waiters) resolve(info);
     } catch (error) {
+      this.#config.onFailed(error);
       for (const { reject } of waiters) reject(error);
     }
   }

@@ -30,7 +30,14 @@ export async function createLog(input: CreateLogInput): Promise<void> {
   await fs.makeDirectory(dir);
   await fs.syncDirectory(dataDir);
   // Nothing is made in the background: `take` makes the one that is needed.
-  const spares = new Spares({ fs, dir, segmentBytes, clock, onFailure: () => undefined });
+  const spares = new Spares({
+    fs,
+    dir,
+    segmentBytes,
+    clock,
+    onFailure: () => undefined,
+    onEvent: () => undefined,
+  });
   const header = {
     ...identity,
     timeline: toTimeline(1),

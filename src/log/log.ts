@@ -22,11 +22,13 @@ import { assert } from '../base/assert.ts';
 import { NO_BYTES } from '../base/bytes.ts';
 import type { Chance } from '../base/chance.ts';
 import { TidemarkError } from '../base/errors.ts';
+import { Histogram } from '../base/histogram.ts';
 import { type Index, nextIndex, type Term } from '../base/positions.ts';
 import type { Clock, Timer } from '../base/time.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { BatchBuffer } from './batch-buffer.ts';
 import type { Durability } from './durability.ts';
+import { type LogEvent, SLOW_SYNC_MS } from './log-events.ts';
 import { LogFiles, type LogStatus } from './log-files.ts';
 import type { LogOptions } from './log-options.ts';
 import { BODY_BYTES_MAX, type EntryType, type RecordType } from './record.ts';
@@ -77,20 +79,22 @@ export interface LogConfig {
   readonly onRefused: (afterIndex: Index, error: TidemarkError) => void;
   /** The log is poisoned. Called once. */
   readonly onPoisoned: (error: TidemarkError) => void;
+  /** Something happened that nobody has to act on. */
+  readonly onEvent?: (event: LogEvent) => void;
 }
 
-/** Figures for `INFO` and metrics. Times in milliseconds. */
+/** Figures for `INFO` and metrics. */
 export interface LogStats {
   syncs: number;
   bytesWritten: number;
-  syncMsTotal: number;
-  syncMsMax: number;
   rotations: number;
 }
 
 export class Log {
   readonly report: RecoveryReport;
-  readonly stats: LogStats = { syncs: 0, bytesWritten: 0, syncMsTotal: 0, syncMsMax: 0, rotations: 0 };
+  readonly stats: LogStats = { syncs: 0, bytesWritten: 0, rotations: 0 };
+  /** One sync, in milliseconds. */
+  readonly syncMs = new Histogram(1000);
   readonly #config: LogConfig;
   readonly #files: LogFiles;
   #collecting = new BatchBuffer();
@@ -138,7 +142,8 @@ export class Log {
     let log: Log | null = null;
     const dir = `${dataDir}/log`;
     const onFailure = (error: unknown): void => log?.poison(error);
-    const spares = new Spares({ fs, dir, segmentBytes: options.segmentBytes, clock, onFailure });
+    const onEvent = config.onEvent ?? (() => undefined);
+    const spares = new Spares({ fs, dir, segmentBytes: options.segmentBytes, clock, onFailure, onEvent });
     const persistSequence = (sequence: number): Promise<void> => status.persistSequence(sequence);
     const { promise } = status;
     const makePromiseDurable = (): Promise<void> => status.makeDurable();
@@ -264,7 +269,9 @@ export class Log {
   compactTo(index: Index): Promise<void> {
     return this.#afterChanges(async () => {
       assert(index <= this.durableIndex, `only durable entries are compacted, not ${index}`);
+      const { firstIndex } = this;
       await this.#files.compactTo(index);
+      if (this.firstIndex > firstIndex) this.#tell({ kind: 'log-compacted', firstIndex: this.firstIndex });
     });
   }
 
@@ -385,11 +392,11 @@ export class Log {
   }
 
   /** Everything up to `written` is durable. */
-  #synced({ index, offset }: Written, _: Amount, tookMs: number): void {
+  #synced({ index, offset }: Written, { bytes }: Amount, tookMs: number): void {
     this.#files.synced(offset);
     this.stats.syncs++;
-    this.stats.syncMsTotal += tookMs;
-    this.stats.syncMsMax = Math.max(this.stats.syncMsMax, tookMs);
+    this.syncMs.record(tookMs);
+    if (tookMs > SLOW_SYNC_MS) this.#tell({ kind: 'slow-sync', tookMs, bytes });
     this.#config.onDurable(index);
     this.#rest();
   }
@@ -415,7 +422,12 @@ export class Log {
     }
     await this.#files.rotate(spare);
     this.stats.rotations++;
+    this.#tell({ kind: 'segment-sealed', lastIndex: this.durableIndex });
     return true;
+  }
+
+  #tell(event: LogEvent): void {
+    this.#config.onEvent?.(event);
   }
 
   /** Poisons the log when `step` fails, unless nothing has changed and a repeat may succeed. */

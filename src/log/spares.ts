@@ -11,6 +11,7 @@ import { isZero } from '../base/bytes.ts';
 import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import type { Clock, Timer } from '../base/time.ts';
 import type { File, FileSystem } from '../storage/file-system.ts';
+import type { LogEvent } from './log-events.ts';
 
 /** Spares kept ready: one for the next rotation, one for the restart after a crash. */
 export const SPARES_WANTED = 2;
@@ -29,6 +30,8 @@ export interface SparesConfig {
   readonly clock: Clock;
   /** A spare could not be made for a reason that more space or time does not cure. */
   readonly onFailure: (error: unknown) => void;
+  /** Told when a shortage begins and when it ends. */
+  readonly onEvent: (event: LogEvent) => void;
 }
 
 /** A zeroed, synced file, open for writing; the taker renames and closes it. */
@@ -45,6 +48,7 @@ export class Spares {
   /** The spare being made, for those who wait for it. */
   #making: Promise<Spare> | null = null;
   #shortage: TidemarkError | null = null;
+  #shortSince = 0;
   #retry: Timer | null = null;
   #isClosed = false;
 
@@ -128,14 +132,31 @@ export class Spares {
         this.#making = this.#make(this.#config.segmentBytes);
         this.#ready.push(await this.#making);
       }
-      this.#shortage = null;
+      this.#endShortage();
     } catch (error) {
       if (!(error instanceof TidemarkError) || error.remedy !== 'retry') return this.#config.onFailure(error);
-      this.#shortage = error;
+      this.#beginShortage(error);
       this.#retry = this.#config.clock.after(RETRY_MS, () => this.refill());
     } finally {
       this.#making = null;
     }
+  }
+
+  /** Or goes on with it, for a newer reason. */
+  #beginShortage(error: TidemarkError): void {
+    const { clock, onEvent } = this.#config;
+    const isNew = this.#shortage === null;
+    this.#shortage = error;
+    if (!isNew) return;
+    this.#shortSince = clock.monotonic();
+    onEvent({ kind: 'shortage-began', code: error.code, message: error.message });
+  }
+
+  #endShortage(): void {
+    const { clock, onEvent } = this.#config;
+    if (this.#shortage === null) return;
+    this.#shortage = null;
+    onEvent({ kind: 'shortage-ended', tookMs: clock.monotonic() - this.#shortSince });
   }
 
   async #make(bytes: number): Promise<Spare> {

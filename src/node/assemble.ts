@@ -24,6 +24,7 @@ import type { FileSystem } from '../storage/file-system.ts';
 import { Activator } from './activate.ts';
 import { CommitRecorder } from './commit-recorder.ts';
 import type { DataDirectory } from './data-directory.ts';
+import type { NodeEvents } from './events.ts';
 import { ExpiringOrdering } from './expiring-ordering.ts';
 import { Lateness } from './lateness.ts';
 import type { Node, NodeParts, NodeRecovery, RestoredCheckpoint } from './node.ts';
@@ -55,6 +56,7 @@ export interface Assembly {
   readonly machine: Machine;
   readonly directory: DataDirectory;
   readonly wiring: Wiring;
+  readonly events: NodeEvents;
   /** What the platform cannot do. */
   readonly notices: readonly string[];
   readonly dataDir: string;
@@ -87,7 +89,7 @@ export class Wiring {
 
 /** Recovers the state, opens the log for more, and puts everything together. */
 export async function assemble(assembly: Assembly): Promise<NodeParts> {
-  const { doors, dataDir, directory, wiring, checkpoint: options } = assembly;
+  const { doors, dataDir, directory, wiring, events, checkpoint: options } = assembly;
   const { status, lock } = directory;
   const { clock } = doors;
   const started = clock.monotonic();
@@ -136,6 +138,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     checkpoint,
     onProgress: (done, total) => tellLoaded(assembly, done, total),
     onFatal: wiring.fail,
+    onEvent: events.emit,
   });
   await activate(activator, { engine, log, status, clock, commits, checkpoints });
   const recovery: NodeRecovery = {
@@ -147,11 +150,12 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     commandsReplayed: engine.commandsApplied,
     tookMs: clock.monotonic() - started,
   };
-  const lateness = new Lateness(clock);
+  const lateness = new Lateness(clock, (lateMs) => events.emit({ kind: 'late', lateMs }));
   const { deadlines } = assembly;
   const expiring =
     deadlines === null ? null : new ExpiringOrdering({ ordering, deadlines, state: engine.state, clock });
-  return { engine, log, status, lock, ordering, expiring, commits, checkpoints, lateness, recovery };
+  const told = { lateness, events, recovery };
+  return { engine, log, status, lock, ordering, expiring, commits, checkpoints, ...told };
 }
 
 function tellLoaded({ onProgress }: Assembly, done: number, total: number): void {
@@ -214,7 +218,7 @@ interface LogListeners {
 
 /** Opens the log behind what an engine has, replays it there, and has an ordering feed both. */
 async function openLog(
-  { doors, dataDir, directory, wiring, log: options, durability, local, onProgress }: Assembly,
+  { doors, dataDir, directory, wiring, events, log: options, durability, local, onProgress }: Assembly,
   engine: Engine,
   { commits, activator }: LogListeners,
   begun: BegunRestore,
@@ -250,6 +254,7 @@ async function openLog(
       activator.fail(error);
       wiring.fail(error);
     },
+    onEvent: events.emit,
   });
   return { log, ordering };
 }

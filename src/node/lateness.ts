@@ -4,31 +4,33 @@
  * (checklist L7).
  */
 
+import { Histogram } from '../base/histogram.ts';
 import type { Clock, Timer } from '../base/time.ts';
 
 /** Distance between two looks, in milliseconds. */
 const BEAT_MS = 100;
 
+/** A beat that is later than this is told of, in milliseconds: people begin to notice. */
+export const LATE_MS = 100;
+
+/** At most one is told in this time, in milliseconds. */
+const TELL_MS = 1000;
+
 export class Lateness {
+  /** Of each beat, in milliseconds. */
+  readonly beats = new Histogram(1000);
   readonly #clock: Clock;
+  readonly #onLate: (lateMs: number) => void;
   #timer: Timer | null = null;
   #dueAt = 0;
-  #latestMs = 0;
-  #maxMs = 0;
+  /** The latest beat that was not told of yet; 0 when none was too late. */
+  #untoldMs = 0;
+  #toldAt = Number.NEGATIVE_INFINITY;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, onLate: (lateMs: number) => void) {
     this.#clock = clock;
+    this.#onLate = onLate;
     this.#arm();
-  }
-
-  /** How late the last beat was, in milliseconds. */
-  get latestMs(): number {
-    return this.#latestMs;
-  }
-
-  /** How late the latest beat of all was, in milliseconds. */
-  get maxMs(): number {
-    return this.#maxMs;
   }
 
   stop(): void {
@@ -41,8 +43,15 @@ export class Lateness {
   }
 
   #beat(): void {
-    this.#latestMs = Math.max(0, this.#clock.monotonic() - this.#dueAt);
-    this.#maxMs = Math.max(this.#maxMs, this.#latestMs);
+    const now = this.#clock.monotonic();
+    const lateMs = Math.max(0, now - this.#dueAt);
+    this.beats.record(lateMs);
+    if (lateMs > LATE_MS) this.#untoldMs = Math.max(this.#untoldMs, lateMs);
+    if (this.#untoldMs > 0 && now - this.#toldAt >= TELL_MS) {
+      this.#onLate(this.#untoldMs);
+      this.#untoldMs = 0;
+      this.#toldAt = now;
+    }
     this.#arm();
   }
 }

@@ -7,6 +7,7 @@
  */
 
 import { isTidemarkError, TidemarkError } from '../base/errors.ts';
+import { Histogram } from '../base/histogram.ts';
 import { type Index, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { BackgroundLoader } from '../checkpoint/background-loader.ts';
@@ -19,6 +20,7 @@ import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
 import type { StatusFile } from '../log/status.ts';
+import { failureOf, type NodeHappening } from './events.ts';
 
 /** A checkpoint, for people and programs. */
 export interface CheckpointSummary {
@@ -55,9 +57,12 @@ export interface NodeCheckpointsConfig {
   readonly onProgress: (keysLoaded: number, keysTotal: number) => void;
   /** A part of the state cannot be read: the node must stop. */
   readonly onFatal: (error: unknown) => void;
+  readonly onEvent: (happening: NodeHappening) => void;
 }
 
 export class NodeCheckpoints {
+  /** Time that each took to write, in milliseconds. */
+  readonly durationMs = new Histogram(1000);
   readonly #config: NodeCheckpointsConfig;
   readonly #checkpointer: Checkpointer;
   readonly #loader: BackgroundLoader | null;
@@ -76,11 +81,13 @@ export class NodeCheckpoints {
       store,
       position: () => ({ timeline: status.current.timeline, index: engine.appliedIndex }),
       hold: () => this.#hold(),
-      onCommitted: async (_, compactable) => {
+      onCommitted: async (info, compactable) => {
+        this.#noteTaken(info);
         const isWanted = options.compactLogAfterCheckpoint && this.#stopped === null;
         if (isWanted && compactable !== null) await log.compactTo(compactable);
       },
-      onProblem: (error) => this.#noteFailure(error),
+      onFailed: (error) => this.#noteFailure('checkpoint-failed', error),
+      onProblem: (error) => this.#noteFailure('cleanup-failed', error),
     });
     this.#loader = this.#makeLoader();
     this.#loaded = this.#load();
@@ -115,13 +122,8 @@ export class NodeCheckpoints {
   }
 
   async take(): Promise<CheckpointSummary> {
-    try {
-      const info = await this.#checkpointer.request();
-      return summaryOf(info, this.#config.store.basePath ?? '');
-    } catch (error) {
-      this.#noteFailure(error);
-      throw error;
-    }
+    const info = await this.#checkpointer.request();
+    return summaryOf(info, this.#config.store.basePath ?? '');
   }
 
   /**
@@ -151,8 +153,9 @@ export class NodeCheckpoints {
     this.#loader?.stop();
     this.#config.checkpoint?.stop();
     this.#checkpointer.refuse(later);
-    if (this.#isOfCheckpoint(cause) && this.#hasFallback(cause)) {
-      this.#settingAside ??= this.#quarantine(cause);
+    if (this.#isOfCheckpoint(cause)) {
+      this.#config.onEvent({ kind: 'damage-found', isNeeded: true, ...damageOf(cause) });
+      if (this.#hasFallback(cause)) this.#settingAside ??= this.#quarantine(cause);
     }
     return this.#settingAside ?? Promise.resolve();
   }
@@ -181,7 +184,8 @@ export class NodeCheckpoints {
     try {
       await this.#config.store.quarantineBase(error.message);
     } catch (failure) {
-      this.#noteFailure(failure); // The next start meets the damage again, and says so again.
+      // The next start meets the damage again, and says so again.
+      this.#noteFailure('cleanup-failed', failure);
     }
   }
 
@@ -202,11 +206,7 @@ export class NodeCheckpoints {
   async #load(): Promise<void> {
     const { checkpoint, engine, onFatal } = this.#config;
     try {
-      if (checkpoint !== null) {
-        await this.#loader?.run();
-        await checkpoint.verifyRest();
-        if (engine.keysToLoad === 0) await checkpoint.files.close();
-      }
+      if (checkpoint !== null) await this.#loadAll(checkpoint);
     } catch (error) {
       onFatal(error);
       // While a start activates a version, there is no node yet that would stop this.
@@ -218,8 +218,23 @@ export class NodeCheckpoints {
     this.#checkpointer.start();
   }
 
+  async #loadAll(checkpoint: OpenCheckpoint): Promise<void> {
+    const { engine, clock, onEvent } = this.#config;
+    const started = clock.monotonic();
+    const known = checkpoint.warnings.length;
+    await this.#loader?.run();
+    await checkpoint.verifyRest();
+    for (const damage of checkpoint.warnings.slice(known)) {
+      onEvent({ kind: 'damage-found', isNeeded: false, ...damage });
+    }
+    if (engine.keysToLoad > 0) return;
+    await checkpoint.files.close();
+    onEvent({ kind: 'loaded', keys: engine.approximateKeys, tookMs: clock.monotonic() - started });
+  }
+
   async #hold(): Promise<HeldState> {
-    const { engine, status, log, options } = this.#config;
+    const { engine, status, log, options, onEvent } = this.#config;
+    onEvent({ kind: 'checkpoint-started', index: engine.appliedIndex });
     this.#lastFailure = null; // A new attempt; old ones that it cannot remove count as its failure.
     const stateBytes = engine.liveBytes;
     const { snapshot, index, time } = await engine.snapshot();
@@ -240,8 +255,16 @@ export class NodeCheckpoints {
     };
   }
 
-  #noteFailure(error: unknown): void {
-    this.#lastFailure = error instanceof Error ? error.message : String(error);
+  #noteTaken(info: CheckpointInfo): void {
+    this.durationMs.record(info.cost.durationMs);
+    const checkpoint = summaryOf(info, this.#config.store.basePath ?? '');
+    this.#config.onEvent({ kind: 'checkpoint-taken', checkpoint });
+  }
+
+  #noteFailure(kind: 'checkpoint-failed' | 'cleanup-failed', error: unknown): void {
+    const failure = failureOf(error);
+    this.#lastFailure = failure.message;
+    this.#config.onEvent({ kind, ...failure });
   }
 }
 

@@ -1,6 +1,7 @@
 /** A node: one engine, its log, its status and the ordering that feeds it, put together. */
 
 import { TidemarkError } from '../base/errors.ts';
+import { type Distribution, type DistributionSummary, summarize } from '../base/histogram.ts';
 import type { Index } from '../base/positions.ts';
 import type { Engine, StateRoot } from '../engine/engine.ts';
 import type { Call, CallableMachine } from '../engine/machine.ts';
@@ -12,6 +13,7 @@ import type { Ordering } from '../ordering/ordering.ts';
 import type { FileLock } from '../storage/file-system.ts';
 import type { CommitRecorder } from './commit-recorder.ts';
 import { closeDataDirectory } from './data-directory.ts';
+import { type EventsOptions, failureOf, type NodeEvent, type NodeEvents } from './events.ts';
 import type { ExpiringOrdering } from './expiring-ordering.ts';
 import type { Lateness } from './lateness.ts';
 import type { CheckpointSummary, NodeCheckpoints } from './node-checkpoints.ts';
@@ -66,10 +68,30 @@ export interface NodeStats {
   readonly bytesUnsynced: number;
   /** Why commands are refused now, or null. */
   readonly refusal: string | null;
-  /** Longest time that due work waited for the event loop, in milliseconds. */
-  readonly latenessMsMax: number;
   readonly log: Readonly<LogStats>;
   readonly checkpoints: CheckpointStats;
+  readonly distributions: Readonly<Record<keyof NodeDistributions, DistributionSummary>>;
+}
+
+/** What a node measures, since its start. The unit is in the name. */
+export interface NodeDistributions {
+  /**
+   * From taken to answered, in milliseconds: one for each command, all with the time of the first of their
+   * batch, so that none is understated.
+   */
+  readonly commandMs: Distribution;
+  /** A write to the log and its sync, in milliseconds. */
+  readonly syncMs: Distribution;
+  /** Commands of an entry. */
+  readonly batchCommands: Distribution;
+  /** Bytes of an entry. */
+  readonly batchBytes: Distribution;
+  /** Applying an entry and answering its commands, in milliseconds; not in the replay at a start. */
+  readonly applyMs: Distribution;
+  /** How long due work waited for the event loop, in milliseconds; looked at ten times a second. */
+  readonly latenessMs: Distribution;
+  /** Writing a checkpoint, in milliseconds. */
+  readonly checkpointMs: Distribution;
 }
 
 /** How the checkpoints of a node are doing. */
@@ -92,6 +114,7 @@ export interface NodeParts {
   readonly commits: CommitRecorder;
   readonly checkpoints: NodeCheckpoints;
   readonly lateness: Lateness;
+  readonly events: NodeEvents;
   readonly recovery: NodeRecovery;
 }
 
@@ -107,6 +130,7 @@ export class Node<Commands, Queries> {
   #onStopped: (failure: Error | null) => void = () => undefined;
   #failure: Error | null = null;
   #closing: Promise<void> | null = null;
+  #isStoppingTold = false;
 
   /** Use `open`. */
   constructor(machine: CallableMachine<Commands, Queries>, parts: NodeParts) {
@@ -225,7 +249,7 @@ export class Node<Commands, Queries> {
   }
 
   stats(): NodeStats {
-    const { engine, log, lateness, checkpoints, expiring } = this.#parts;
+    const { engine, log, checkpoints, expiring } = this.#parts;
     return {
       keys: engine.approximateKeys - (this.#machine.auxiliaryKeys?.(engine.state) ?? 0),
       keysToLoad: engine.keysToLoad,
@@ -242,14 +266,37 @@ export class Node<Commands, Queries> {
       commandsUnsynced: log.unsynced.commands,
       bytesUnsynced: log.unsynced.bytes,
       refusal: log.refusal?.message ?? null,
-      latenessMsMax: lateness.maxMs,
       log: { ...log.stats },
       checkpoints: {
         last: checkpoints.last,
         isTaking: checkpoints.isTaking,
         failure: checkpoints.lastFailure,
       },
+      distributions: summarizeAll(this.distributions),
     };
+  }
+
+  /** What `stats` summarizes, for who wants other quantiles, or a histogram. */
+  get distributions(): NodeDistributions {
+    const { log, ordering, lateness, checkpoints } = this.#parts;
+    const { commandMs, batchCommands, batchBytes, applyMs } = ordering.figures;
+    const { syncMs } = log;
+    const [latenessMs, checkpointMs] = [lateness.beats, checkpoints.durationMs];
+    return { commandMs, syncMs, batchCommands, batchBytes, applyMs, latenessMs, checkpointMs };
+  }
+
+  /**
+   * What happens to the node from now on, as it happens; ends when it has stopped. A reader that is slow
+   * loses the oldest events beyond 1024, and is told by `missed`. Leaving the loop frees everything.
+   * @throws The reason of `signal`, here or in the loop, once it is aborted.
+   */
+  events(options: EventsOptions = {}): AsyncIterableIterator<NodeEvent> {
+    return this.#parts.events.read(options);
+  }
+
+  /** Whether `close` was called, or the disk or the program failed: nothing more is taken. */
+  get isStopping(): boolean {
+    return this.#closing !== null || this.#failure !== null;
   }
 
   /**
@@ -277,6 +324,7 @@ export class Node<Commands, Queries> {
   fail(error: unknown): void {
     if (this.#failure !== null) return;
     this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#tellStopping();
     const [later, inFlight] = stopErrors(this.#failure);
     this.#parts.commits.stop();
     this.#parts.expiring?.stop();
@@ -285,12 +333,13 @@ export class Node<Commands, Queries> {
       this.#parts.ordering.stop(later, inFlight);
     } finally {
       const { checkpoints } = this.#parts;
-      void checkpoints.stop(this.#failure, later).then(() => this.#onStopped(this.#failure));
+      void checkpoints.stop(this.#failure, later).then(() => this.#hasStopped());
     }
   }
 
   async #close(): Promise<void> {
     const { engine, ordering, expiring, log, status, lateness, commits, checkpoints } = this.#parts;
+    this.#tellStopping();
     lateness.stop();
     expiring?.stop();
     commits.stop();
@@ -307,10 +356,34 @@ export class Node<Commands, Queries> {
       try {
         await closeDataDirectory(this.#parts);
       } finally {
-        this.#onStopped(this.#failure);
+        this.#hasStopped();
       }
     }
   }
+
+  /** Once, whether it fails before it is closed or on the way. */
+  #tellStopping(): void {
+    if (this.#isStoppingTold) return;
+    this.#isStoppingTold = true;
+    this.#parts.events.emit({ kind: 'stopping', failure: this.#failure && failureOf(this.#failure) });
+  }
+
+  #hasStopped(): void {
+    this.#onStopped(this.#failure);
+    this.#parts.events.end(this.#failure);
+  }
+}
+
+function summarizeAll(all: NodeDistributions): NodeStats['distributions'] {
+  return {
+    commandMs: summarize(all.commandMs),
+    syncMs: summarize(all.syncMs),
+    batchCommands: summarize(all.batchCommands),
+    batchBytes: summarize(all.batchBytes),
+    applyMs: summarize(all.applyMs),
+    latenessMs: summarize(all.latenessMs),
+    checkpointMs: summarize(all.checkpointMs),
+  };
 }
 
 /** What to tell who comes later, and who has a command in flight, when a node stops by itself. */

@@ -18,6 +18,7 @@ import { MemoryFileSystem } from '../storage/memory-file-system.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { assemble, type Doors, type RecoveryProgress, Wiring } from './assemble.ts';
 import { closeDataDirectory, openDataDirectory } from './data-directory.ts';
+import { NodeEvents } from './events.ts';
 import { Node } from './node.ts';
 
 /** `dir` of a node that keeps everything in memory. */
@@ -113,6 +114,7 @@ export async function open(
       machine,
       directory,
       wiring,
+      events: new NodeEvents(doors.clock),
       notices,
       dataDir,
       log,

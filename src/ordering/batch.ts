@@ -10,6 +10,8 @@ import type { CommandSink, ReadSink } from './ordering.ts';
 const KEPT_BYTES_MAX = 4 * 1024 * 1024;
 
 export class Batch implements Outcomes {
+  /** When its first command was taken, by the clock that never goes back; set by its owner. */
+  takenAt = 0;
   readonly #commands = new EntryBuilder();
   readonly #sinks: CommandSink[] = [];
   readonly #reads: ReadSink[] = [];

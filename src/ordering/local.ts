@@ -34,6 +34,7 @@ import type { Clock } from '../base/time.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
 import { Batch } from './batch.ts';
+import { BatchFigures } from './batch-figures.ts';
 import type { LocalOptions } from './local-options.ts';
 import type { CommandSink, Ordering, ReadSink } from './ordering.ts';
 
@@ -64,6 +65,7 @@ interface InFlight {
 }
 
 export class LocalOrdering implements Ordering {
+  readonly figures = new BatchFigures();
   readonly #config: LocalConfig;
   #log: LocalLog | null = null;
   #collecting = new Batch();
@@ -89,7 +91,7 @@ export class LocalOrdering implements Ordering {
   }
 
   enqueue(command: Uint8Array, sink: CommandSink): boolean {
-    const { engine, options } = this.#config;
+    const { engine, clock, options } = this.#config;
     if (this.#stopped !== null) throw this.#stopped;
     const log = this.#openLog();
     if (log.refusal !== null) throw log.refusal;
@@ -100,6 +102,7 @@ export class LocalOrdering implements Ordering {
       this.#full.push(this.#collecting);
       this.#collecting = this.#freshBatch();
     }
+    if (this.#collecting.commandCount === 0) this.#collecting.takenAt = clock.monotonic();
     this.#collecting.add(command, sink);
     this.#pendingBytes += command.length;
     this.#scheduleTurn();
@@ -242,8 +245,7 @@ export class LocalOrdering implements Ordering {
     while (this.#inFlight.length > 0 && this.#inFlight[0]!.index <= released) {
       const { batch, index, time, refusal } = this.#inFlight[0]!;
       if (refusal === null) {
-        batch.begin(engine.state);
-        engine.apply({ index, time, body: batch.body() }, batch);
+        this.#applyBatch(batch, index, time);
       } else {
         batch.refuse(engine.state, refusal);
       }
@@ -256,6 +258,19 @@ export class LocalOrdering implements Ordering {
     if (this.#collecting.commandCount > 0) this.#scheduleTurn();
     else this.#runLoneReads();
     this.#tellIdle();
+  }
+
+  #applyBatch(batch: Batch, index: Index, time: number): void {
+    const { engine, clock } = this.#config;
+    const { commandMs, batchCommands, batchBytes, applyMs } = this.figures;
+    const begunAt = clock.monotonic();
+    batch.begin(engine.state);
+    engine.apply({ index, time, body: batch.body() }, batch);
+    const endedAt = clock.monotonic();
+    applyMs.record(endedAt - begunAt);
+    commandMs.record(endedAt - batch.takenAt, batch.commandCount);
+    batchCommands.record(batch.commandCount);
+    batchBytes.record(batch.bytes);
   }
 
   /**

@@ -12,8 +12,9 @@ export interface InformedNode {
 
 export function nodeInfo(node: InformedNode): InfoSections {
   const stats = node.stats();
-  const { log, checkpoints } = stats;
+  const { log, checkpoints, distributions } = stats;
   const { last } = checkpoints;
+  const { syncMs, commandMs, latenessMs } = distributions;
   return {
     memory: { state_bytes: stats.stateBytes },
     persistence: {
@@ -39,15 +40,19 @@ export function nodeInfo(node: InformedNode): InfoSections {
       tidemark_log_syncs: log.syncs,
       tidemark_log_bytes_written: log.bytesWritten,
       tidemark_log_rotations: log.rotations,
-      tidemark_log_sync_ms_mean: (log.syncs === 0 ? 0 : log.syncMsTotal / log.syncs).toFixed(3),
-      tidemark_log_sync_ms_max: log.syncMsMax.toFixed(3),
+      tidemark_log_sync_ms_p50: syncMs.p50.toFixed(3),
+      tidemark_log_sync_ms_p99: syncMs.p99.toFixed(3),
+      tidemark_log_sync_ms_max: syncMs.max.toFixed(3),
       tidemark_recovered_commands: node.recovery.commandsReplayed,
       tidemark_recovery_ms: Math.round(node.recovery.tookMs),
     },
     stats: {
       commands_applied: stats.commandsApplied,
       expired_keys: stats.keysExpired,
-      tidemark_lateness_ms_max: stats.latenessMsMax.toFixed(1),
+      tidemark_command_ms_p50: commandMs.p50.toFixed(3),
+      tidemark_command_ms_p99: commandMs.p99.toFixed(3),
+      tidemark_command_ms_max: commandMs.max.toFixed(3),
+      tidemark_lateness_ms_max: latenessMs.max.toFixed(1),
     },
     keyspace:
       stats.keys === 0
