@@ -1,7 +1,7 @@
 /**
  * Events of a node (src/node/events.ts), and the figures beside them. Goal: whatever happens is told once, in
- * order, to everybody who reads; a reader that is slow, leaves or is aborted costs the node nothing. Method: a
- * node over a lossy disk and a clock that the test moves.
+ * order, to everybody who reads; a reader that is slow, leaves or is aborted costs the node nothing. Method:
+ * a node over a lossy disk and a clock that the test moves.
  */
 
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from 'node:assert';

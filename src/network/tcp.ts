@@ -1,11 +1,8 @@
-/** Door 2 over TCP. The only file that touches sockets. */
+/** Door 2 over TCP. The only file that touches raw sockets. */
 
-import { createServer, type Server, type Socket } from 'node:net';
-import { TidemarkError } from '../base/errors.ts';
+import { createServer, type Socket } from 'node:net';
 import type { Connection, Listener, ListenOptions } from './connection.ts';
-
-/** Connections that the kernel completes before we accept them. As Redis's tcp-backlog. */
-const BACKLOG = 511;
+import { startListening } from './listening.ts';
 
 /** Silence after which the kernel asks whether the other side still lives. As Redis's tcp-keepalive. */
 const KEEP_ALIVE_MS = 300_000;
@@ -20,28 +17,7 @@ export function listenTcp(options: ListenOptions): Promise<Listener> {
     keepAliveInitialDelay: KEEP_ALIVE_MS,
   });
   server.on('connection', (socket) => accept(socket, options));
-  return new Promise((resolve, reject) => {
-    const onListenFailed = (error: NodeJS.ErrnoException) => reject(addressUnavailable(error, options));
-    server.once('error', onListenFailed);
-    server.listen({ host: options.host, port: options.port, backlog: BACKLOG }, () => {
-      server.off('error', onListenFailed);
-      server.on('error', (error) => options.onAcceptFailed?.(error));
-      resolve(listenerOf(server, options.host));
-    });
-  });
-}
-
-function listenerOf(server: Server, host: string): Listener {
-  const address = server.address();
-  const port = address !== null && typeof address === 'object' ? address.port : 0;
-  return {
-    host,
-    port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-      }),
-  };
+  return startListening(server, options);
 }
 
 function accept(socket: Socket, options: ListenOptions): void {
@@ -100,30 +76,5 @@ class TcpConnection implements Connection {
 
   destroy(): void {
     this.#socket.destroy();
-  }
-}
-
-function addressUnavailable(error: NodeJS.ErrnoException, options: ListenOptions): TidemarkError {
-  const address = `${options.host}:${options.port}`;
-  return new TidemarkError('TIDEMARK_ADDRESS_UNAVAILABLE', `cannot listen on ${address}: ${explain(error)}`, {
-    remedy: 'fix-call',
-    facts: { host: options.host, port: options.port, system: error.code ?? 'unknown' },
-    cause: error,
-  });
-}
-
-function explain(error: NodeJS.ErrnoException): string {
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return 'another program uses this port; stop it, or choose another port';
-    case 'EADDRNOTAVAIL':
-      return 'this machine does not have that address; choose one of its own, or 127.0.0.1';
-    case 'EACCES':
-      return 'the system does not allow this program that port; choose one above 1023';
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return 'the host name has no address; give an address, or mend the name';
-    default:
-      return error.message;
   }
 }

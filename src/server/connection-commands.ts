@@ -28,6 +28,7 @@ import {
 } from './connection-command.ts';
 import { formatInfo } from './info.ts';
 import type { Protocol } from './reply.ts';
+import { statusOf } from './status.ts';
 
 /** The Redis whose answers this port gives: clients choose by it what they may send. */
 export const REDIS_VERSION = '7.0.15';
@@ -245,22 +246,9 @@ function noScripts(_: Session, request: Request): ReplyValue {
   return Array.from({ length: request.count - 2 }, () => 0);
 }
 
-/** TIDEMARK STATUS: what INFO tells of the node, without Redis's names around it. */
 function status({ server }: Session): ReplyValue {
-  const found = new Map<ReplyValue, ReplyValue>();
-  for (const [section, lines] of Object.entries(server.info())) {
-    for (const [name, value] of Object.entries(lines)) {
-      const isOwn = name.startsWith('tidemark_');
-      if (!isOwn && !STATUS_SECTIONS.has(section)) continue;
-      const shown = Number.isSafeInteger(value) ? Number(value) : bulk(String(value));
-      found.set(bulk(isOwn ? name.slice('tidemark_'.length) : name), shown);
-    }
-  }
-  return found;
+  return replyMap(statusOf(server.info()));
 }
-
-/** Of these all lines are told; of others those that only Tidemark has. */
-const STATUS_SECTIONS: ReadonlySet<string> = new Set(['clients', 'memory', 'keyspace', 'replication']);
 
 /** Other clients are served meanwhile, unlike in Redis. */
 async function save({ server }: Session): Promise<ReplyValue> {
@@ -270,9 +258,13 @@ async function save({ server }: Session): Promise<ReplyValue> {
 
 /** TIDEMARK CHECKPOINT: as SAVE, and tells what was taken. */
 async function takeCheckpoint({ server }: Session): Promise<ReplyValue> {
-  const taken = await checkpointsOf(server).take();
+  return replyMap(await checkpointsOf(server).take());
+}
+
+/** Whole numbers as such, all else as text. */
+function replyMap(facts: Readonly<Record<string, string | number>>): ReplyValue {
   return new Map<ReplyValue, ReplyValue>(
-    Object.entries(taken).map(([name, value]) => [
+    Object.entries(facts).map(([name, value]) => [
       bulk(name),
       Number.isSafeInteger(value) ? Number(value) : bulk(String(value)),
     ]),

@@ -40,23 +40,27 @@ export function nodeInfo(node: InformedNode): InfoSections {
       tidemark_log_syncs: log.syncs,
       tidemark_log_bytes_written: log.bytesWritten,
       tidemark_log_rotations: log.rotations,
-      tidemark_log_sync_ms_p50: syncMs.p50.toFixed(3),
-      tidemark_log_sync_ms_p99: syncMs.p99.toFixed(3),
-      tidemark_log_sync_ms_max: syncMs.max.toFixed(3),
+      tidemark_log_sync_ms_p50: thousandths(syncMs.p50),
+      tidemark_log_sync_ms_p99: thousandths(syncMs.p99),
+      tidemark_log_sync_ms_max: thousandths(syncMs.max),
       tidemark_recovered_commands: node.recovery.commandsReplayed,
       tidemark_recovery_ms: Math.round(node.recovery.tookMs),
     },
     stats: {
       commands_applied: stats.commandsApplied,
       expired_keys: stats.keysExpired,
-      tidemark_command_ms_p50: commandMs.p50.toFixed(3),
-      tidemark_command_ms_p99: commandMs.p99.toFixed(3),
-      tidemark_command_ms_max: commandMs.max.toFixed(3),
-      tidemark_lateness_ms_max: latenessMs.max.toFixed(1),
+      tidemark_command_ms_p50: thousandths(commandMs.p50),
+      tidemark_command_ms_p99: thousandths(commandMs.p99),
+      tidemark_command_ms_max: thousandths(commandMs.max),
+      tidemark_lateness_ms_max: thousandths(latenessMs.max),
     },
     keyspace:
       stats.keys === 0
         ? {}
         : { db0: `keys=${stats.keys},expires=${Math.min(stats.keysWithDeadline, stats.keys)},avg_ttl=0` },
   };
+}
+
+function thousandths(number: number): number {
+  return Math.round(number * 1000) / 1000;
 }

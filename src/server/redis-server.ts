@@ -108,6 +108,17 @@ function resolveOptions(options: RedisServerOptions): Required<RedisServerOption
   return Object.freeze(resolved);
 }
 
+/** Counts since the start, or since CONFIG RESETSTAT; connections and bytes are those of now. */
+export interface ClientFigures {
+  readonly connected: number;
+  readonly accepted: number;
+  readonly rejected: number;
+  readonly dropped: number;
+  readonly requests: number;
+  readonly inputBytes: number;
+  readonly outputBytes: number;
+}
+
 /** A Redis port that listens; made by {@link startRedisServer}. */
 export class RedisServer implements ConnectionContext {
   readonly ordering: Ordering;
@@ -200,19 +211,32 @@ export class RedisServer implements ConnectionContext {
     return this.#options.outputBytesMax;
   }
 
+  get clients(): ClientFigures {
+    return {
+      connected: this.#connections.size,
+      accepted: this.#connectionsAccepted,
+      rejected: this.#connectionsRejected,
+      dropped: this.clientsDropped,
+      requests: this.commandsTaken,
+      inputBytes: this.#inputBytes,
+      outputBytes: this.#outputBytes,
+    };
+  }
+
   info(): InfoSections {
+    const { clients } = this;
     const own: InfoSections = {
       server: { redis_version: REDIS_VERSION, redis_mode: 'standalone', tcp_port: this.port },
-      clients: { connected_clients: this.#connections.size, maxclients: this.#options.connectionsMax },
+      clients: { connected_clients: clients.connected, maxclients: this.#options.connectionsMax },
       memory: {},
       persistence: { loading: 0 },
       stats: {
-        total_connections_received: this.#connectionsAccepted,
-        total_commands_processed: this.commandsTaken,
-        rejected_connections: this.#connectionsRejected,
-        clients_dropped: this.clientsDropped,
-        client_input_bytes: this.#inputBytes,
-        client_output_bytes: this.#outputBytes,
+        total_connections_received: clients.accepted,
+        total_commands_processed: clients.requests,
+        rejected_connections: clients.rejected,
+        clients_dropped: clients.dropped,
+        client_input_bytes: clients.inputBytes,
+        client_output_bytes: clients.outputBytes,
       },
       replication: { role: 'master', connected_slaves: 0 },
     };
