@@ -82,7 +82,7 @@ export class Histogram implements Distribution {
 
   /** Counts `amount`, as if it had come `times` times. */
   record(amount: number, times = 1): void {
-    assert(amount >= 0, `an amount is not negative, got ${amount}`);
+    assert(amount >= 0, 'an amount is not negative');
     this.#counts[bucketOf(Math.min(Math.ceil(amount * this.#stepsPerUnit), STEPS_MAX))]! += times;
     this.#count += times;
     this.#sum += amount * times;
