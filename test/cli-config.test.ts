@@ -65,7 +65,10 @@ const DAMAGED: Readonly<Record<string, readonly (readonly [content: string, ...f
     ['dri: x', 'file:1:1: dri: unknown key; did you mean dir?'],
     ['redis:\n  prot: 1', 'file:2:3: redis.prot: unknown key; did you mean redis.port?'],
     ['port: 1', 'file:1:1: port: unknown key; did you mean redis.port?'],
-    ['zebra: 1', 'file:1:1: zebra: unknown key; known are dir, redis, log, checkpoint, ordering'],
+    [
+      'zebra: 1',
+      'file:1:1: zebra: unknown key; known are dir, redis, http, log, checkpoint, ordering, trace',
+    ],
     ['log:\n  zebra: 1', 'file:2:3: log.zebra: unknown key; known are segmentBytes'],
     ['redis.port: 1', 'file:1:1: redis.port: a key with a dot in it, wanted a table with a key in it'],
     ['log: 5', 'file:1:1: log: found 5, wanted a table with segmentBytes'],
@@ -97,7 +100,7 @@ const DAMAGED: Readonly<Record<string, readonly (readonly [content: string, ...f
     ['redis:\n  passwordFile: nowhere', 'file:2:3: redis.passwordFile: nowhere: there is no such file'],
     [
       'a: &x [1]\ndir: *x',
-      'file:1:1: a: unknown key; known are dir, redis, log, checkpoint, ordering',
+      'file:1:1: a: unknown key; known are dir, redis, http, log, checkpoint, ordering, trace',
       'file:2:6: dir: found an alias, wanted the value itself',
     ],
     ['? [a]\n: 1', 'file:1:3: found something else than a word as a key, wanted a key'],
@@ -179,7 +182,7 @@ test('config: blocks as deep as they may be are read', async () => {
   const lines = Array.from({ length: 512 }, (_, depth) => `${' '.repeat(depth)}a:`);
   const faults = await faultsOf({ config: await fileOf(lines.join('\n')) });
   deepStrictEqual(faults, [
-    'file:1:1: a: unknown key; known are dir, redis, log, checkpoint, ordering',
+    'file:1:1: a: unknown key; known are dir, redis, http, log, checkpoint, ordering, trace',
     `file:17:17: ${'a.'.repeat(15)}a: lists or tables inside of each other, deeper than can be read`,
   ]);
   const deeper = [...lines, `${' '.repeat(513)}a:`].join('\n');
@@ -226,7 +229,7 @@ test('config: a value that another overrides is checked all the same', async () 
 test('config: every key can be given in every source, with the same outcome', async () => {
   for (const key of CONFIG_KEYS.values()) {
     if (key.name.startsWith('redis.password')) continue;
-    const value = key.default ?? 'x';
+    const value = key.default ?? 9401; // Of `http.port`.
     const written = key.write(value);
     const [table, field] = key.name.split('.') as [string, string?];
     const yaml = field === undefined ? `${table}: "${written}"` : `${table}:\n  ${field}: "${written}"`;
@@ -267,7 +270,7 @@ test('config: variables of our tables that are no keys are faults, others are le
 
 test('config: faults of flags name the flag', async () => {
   deepStrictEqual(await faultsOf({ port: 'x', set: ['a=b', 'redis.host', 'redis.port=1'] }), [
-    '--set a: a: unknown key; known are dir, redis, log, checkpoint, ordering',
+    '--set a: a: unknown key; known are dir, redis, http, log, checkpoint, ordering, trace',
     '--set redis.host: redis.host: wanted --set redis.host=value',
     '--set redis.port: redis.port: given twice, wanted once',
     '--port: redis.port: found "x", wanted a port from 0 to 65535',

@@ -1,29 +1,64 @@
-/** What a running node tells programs: one JSON line for each event, and nothing else. */
+/** What a running node tells programs: one trace line for each event, and nothing else. */
 
-import { print, printError } from './output.ts';
+import type { NodeEvent, NodeHappening } from '../node/events.ts';
+import { describeError } from './output.ts';
 import type { Listening, Narrator } from './run-node.ts';
+import { Trace } from './trace.ts';
+import type { TraceLevel } from './trace-levels.ts';
+
+/** A line in `debug` tells what happens all the time and is well; in `warn` what somebody should look at. */
+const LEVELS: Readonly<Record<NodeHappening['kind'], 'debug' | 'info' | 'warn'>> = {
+  'checkpoint-failed': 'warn',
+  'checkpoint-started': 'debug',
+  'checkpoint-taken': 'info',
+  'cleanup-failed': 'warn',
+  'damage-found': 'warn',
+  late: 'warn',
+  loaded: 'info',
+  'log-compacted': 'debug',
+  missed: 'warn',
+  'segment-sealed': 'debug',
+  'shortage-began': 'warn',
+  'shortage-ended': 'info',
+  'slow-sync': 'warn',
+  stopped: 'info',
+  stopping: 'info',
+};
 
 export class JsonNarrator implements Narrator {
+  readonly #trace: Trace;
+
+  constructor(level: TraceLevel) {
+    this.#trace = new Trace(level);
+  }
+
+  opening(dir: string): void {
+    this.#trace.write('debug', 'opening', { dir, pid: process.pid });
+  }
+
   /** Progress is for people: a program sees `keysToLoad` and the like in the status. */
   recovering(): void {}
 
   listening(listening: Listening): void {
-    print(JSON.stringify({ event: 'listening', ...listening, pid: process.pid }));
+    this.#trace.write('info', 'listening', { ...listening, pid: process.pid });
+    for (const message of listening.recovery.warnings)
+      this.#trace.write('warn', 'recovery-warning', { message });
   }
 
-  checkpointFailed(error: unknown): void {
-    printError(error, 'json');
+  happened(event: NodeEvent): void {
+    const { kind, at: _, ...fields } = event; // The line has its own time.
+    this.#trace.write(LEVELS[kind], kind, fields);
   }
 
   stopping(): void {
-    print(JSON.stringify({ event: 'stopping' }));
+    this.#trace.write('info', 'stopping');
   }
 
-  stopped(warning: string | null): void {
-    print(JSON.stringify({ event: 'stopped', ...(warning === null ? {} : { warning }) }));
+  stopped(): void {
+    this.#trace.write('info', 'stopped');
   }
 
   failed(error: unknown): void {
-    printError(error, 'json');
+    this.#trace.write('fatal', 'failed', { error: describeError(error) });
   }
 }

@@ -24,7 +24,8 @@ export function printWarning(text: string): void {
   print(`tidemark: ${paint('yellow', `warning: ${text}`, process.stdout)}`);
 }
 
-function describeError(error: unknown): Record<string, unknown> {
+/** A failure for programs. */
+export function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof TidemarkError)) return { code: 'BUG', message: String(error) };
   const { code, message, remedy, facts } = error;
   return { code, message, remedy, facts };

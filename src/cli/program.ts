@@ -53,6 +53,7 @@ function addStart(program: Command, done: Done): void {
     .option('--dir <path>', 'data directory (default: ./data); memory: keeps everything in memory')
     .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
     .option('--port <number>', 'port of the Redis protocol (default: 6401); 0 takes a free one')
+    .option('--http <port>', 'port for monitors: metrics, health, status (default: none); 0 takes a free one')
     .option('--segment-bytes <size>', 'size of a log segment (default: 32MiB); two more are kept in reserve')
     .option('--password-file <path>', 'file whose first line clients must give by AUTH')
     .option('--config <file>', 'configuration, YAML or TOML');

@@ -6,8 +6,10 @@
 import type { Connection, ConnectionHandler } from '../network/connection.ts';
 import { listenTcp } from '../network/tcp.ts';
 import type { RecoveryProgress } from '../node/assemble.ts';
+import type { NodeEvent } from '../node/events.ts';
 import type { NodeRecovery } from '../node/node.ts';
 import { local, open } from '../node/open.ts';
+import type { HttpServer } from '../server/http-server.ts';
 import { nodeInfo } from '../server/node-info.ts';
 import { type RedisServer, startRedisServer } from '../server/redis-server.ts';
 import type { Config } from './config/schema.ts';
@@ -18,21 +20,23 @@ const SAME_SIGNAL_MS = 500;
 
 /** Is told what happens, and tells it to people or programs. */
 export interface Narrator {
+  opening(dir: string): void;
   /** While the state is brought back: before `listening`, and of the phase `state` also after it. */
   recovering(progress: RecoveryProgress): void;
   listening(listening: Listening): void;
-  /** One that nobody waits for: who asked for it was answered before. */
-  checkpointFailed(error: unknown): void;
+  /** Between `listening` and `stopped`; the beginning and the end of the stop are told by themselves. */
+  happened(event: NodeEvent): void;
   stopping(): void;
-  /** @param warning What did not work out at the end, although all is safe; null when all did. */
-  stopped(warning: string | null): void;
-  /** The node stopped, and nobody asked it to. */
+  stopped(): void;
+  /** The node could not be opened, or stopped, and nobody asked it to. */
   failed(error: unknown): void;
 }
 
 export interface Listening {
   readonly host: string;
   readonly port: number;
+  /** The port for monitors; null when there is none. */
+  readonly http: { readonly host: string; readonly port: number } | null;
   readonly dir: string;
   readonly recovery: NodeRecovery;
 }
@@ -41,36 +45,73 @@ type KeyValueNode = Awaited<ReturnType<typeof open>>;
 
 /** Resolves with the exit code when the node has stopped. */
 export async function runNode(config: Config, narrator: Narrator): Promise<number> {
-  await requireFreePort(config.redis);
-  const node = await open({
-    dir: config.dir,
-    log: config.log,
-    checkpoint: config.checkpoint,
-    ordering: local(config.ordering),
-    onProgress: (progress) => narrator.recovering(progress),
-  });
+  let http: HttpServer | null = null;
   try {
-    const server = await serve(node, config, narrator);
-    narrator.listening({ host: server.host, port: server.port, dir: config.dir, recovery: node.recovery });
+    await requireFreePort(config.redis);
+    http = await startHttp(config.http);
+    return await run(config, narrator, http);
+  } catch (error) {
+    narrator.failed(error);
+    return exitCodeOf(error);
+  } finally {
+    await http?.close();
+  }
+}
+
+/** It answers before the recovery begins, and is loaded only when it is wanted. */
+async function startHttp({ host, port }: Config['http']): Promise<HttpServer | null> {
+  if (port === undefined) return null;
+  const { startHttpServer } = await import('../server/http-server.ts');
+  return startHttpServer({ host, port });
+}
+
+async function run(config: Config, narrator: Narrator, http: HttpServer | null): Promise<number> {
+  narrator.opening(config.dir);
+  const node = await openNode(config, narrator, http);
+  try {
+    const events = node.events();
+    const server = await serve(node, config);
+    http?.watch(node, server);
+    const { host, port } = server;
+    const monitored = http && { host: http.host, port: http.port };
+    // Before anybody hears that it runs, and may end it.
     onSignals(() => {
       narrator.stopping();
+      http?.stopping();
       void server.close().then(() => node.close());
     });
+    narrator.listening({ host, port, http: monitored, dir: config.dir, recovery: node.recovery });
+    const told = tellAll(events, narrator);
     const failure = await node.whenStopped();
-    await server.close();
-    if (failure !== null) {
-      narrator.failed(failure);
-      return exitCodeOf(failure);
-    }
-    const { failure: notTaken } = node.stats().checkpoints;
-    narrator.stopped(notTaken === null ? null : `no last checkpoint: ${notTaken}`);
+    await Promise.all([server.close(), told]);
+    if (failure !== null) throw failure;
+    narrator.stopped();
     return EXIT_CODES.done;
   } finally {
     await node.close();
   }
 }
 
-function serve(node: KeyValueNode, { redis }: Config, narrator: Narrator): Promise<RedisServer> {
+function openNode(config: Config, narrator: Narrator, http: HttpServer | null): Promise<KeyValueNode> {
+  return open({
+    dir: config.dir,
+    log: config.log,
+    checkpoint: config.checkpoint,
+    ordering: local(config.ordering),
+    onProgress(progress) {
+      narrator.recovering(progress);
+      http?.recovering(progress);
+    },
+  });
+}
+
+async function tellAll(events: AsyncIterable<NodeEvent>, narrator: Narrator): Promise<void> {
+  for await (const event of events) {
+    if (event.kind !== 'stopping' && event.kind !== 'stopped') narrator.happened(event);
+  }
+}
+
+function serve(node: KeyValueNode, { redis }: Config): Promise<RedisServer> {
   const { passwordFile: _, password = null, ...options } = redis;
   return startRedisServer({
     ...options,
@@ -84,14 +125,7 @@ function serve(node: KeyValueNode, { redis }: Config, narrator: Narrator): Promi
       get lastTakenAt() {
         return node.lastCheckpointAt;
       },
-      async take() {
-        try {
-          return { ...(await node.checkpoint()) };
-        } catch (error) {
-          narrator.checkpointFailed(error);
-          throw error;
-        }
-      },
+      take: async () => ({ ...(await node.checkpoint()) }),
     },
   });
 }

@@ -6,5 +6,6 @@ import { JsonNarrator } from './json-narrator.ts';
 import { runNode } from './run-node.ts';
 
 export async function serve(flags: ConfigFlags & { readonly config: string }): Promise<number> {
-  return runNode(await requireConfig(flags, process.env), new JsonNarrator());
+  const config = await requireConfig(flags, process.env);
+  return runNode(config, new JsonNarrator(config.trace.level));
 }

@@ -1,18 +1,21 @@
 /** `tidemark start`: a node for newcomers, with defaults, hints, and lines that people read. */
 
 import type { RecoveryProgress } from '../node/assemble.ts';
+import type { NodeEvent } from '../node/events.ts';
 import type { NodeRecovery } from '../node/node.ts';
 import { MEMORY_DIR } from '../node/open.ts';
 import type { ConfigFlags } from './config/flags.ts';
 import { requireConfig } from './config/resolve.ts';
-import { JsonNarrator } from './json-narrator.ts';
+import { noteOf } from './event-note.ts';
 import { count, formatBytes, print, printError, printWarning, table } from './output.ts';
 import { RecoveryBars } from './recovery-bars.ts';
 import { type Listening, type Narrator, runNode } from './run-node.ts';
 
 export async function start(flags: ConfigFlags & { readonly json: boolean }): Promise<number> {
   const config = await requireConfig(flags, process.env);
-  return runNode(config, flags.json ? new JsonNarrator() : new HumanNarrator(config.dir));
+  if (!flags.json) return runNode(config, new HumanNarrator(config.dir));
+  const { JsonNarrator } = await import('./json-narrator.ts');
+  return runNode(config, new JsonNarrator(config.trace.level));
 }
 
 class HumanNarrator implements Narrator {
@@ -24,12 +27,14 @@ class HumanNarrator implements Narrator {
     this.#isKept = dir !== MEMORY_DIR;
   }
 
+  opening(): void {}
+
   /** Only what one waits for has a bar: the rest is loaded behind the service. */
   recovering(progress: RecoveryProgress): void {
     if (!this.#isListening) this.#bars.update(progress);
   }
 
-  listening({ host, port, dir, recovery }: Listening): void {
+  listening({ host, port, http, dir, recovery }: Listening): void {
     this.#isListening = true;
     this.#bars.end();
     print(`tidemark: ${this.#isKept ? describeRecovery(dir, recovery) : 'everything stays in memory'}`);
@@ -38,6 +43,7 @@ class HumanNarrator implements Narrator {
     }
     for (const warning of recovery.warnings) printWarning(warning);
     print(`tidemark: ready; Redis protocol on ${host}:${port}, process ${process.pid}`);
+    if (http !== null) print(`tidemark: metrics, health and status on http://${http.host}:${http.port}`);
     const hints = [
       [
         `redis-cli -p ${port} SET greeting hello`,
@@ -52,16 +58,16 @@ class HumanNarrator implements Narrator {
     print(`\n${table(hints).replace(/^/gm, '  ')}\n`);
   }
 
-  checkpointFailed(error: unknown): void {
-    printError(error, 'text');
+  happened(event: NodeEvent): void {
+    const note = noteOf(event);
+    if (note !== null) printWarning(note);
   }
 
   stopping(): void {
     if (this.#isKept) print('stopping; a last checkpoint is taken');
   }
 
-  stopped(warning: string | null): void {
-    if (warning !== null) printWarning(warning);
+  stopped(): void {
     print(this.#isKept ? 'stopped; everything acknowledged is on disk' : 'stopped');
   }
 

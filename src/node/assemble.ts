@@ -126,6 +126,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     ...warningsOf(assembly, store, checkpoint),
     ...(await cleanUp(store, restored)),
     ...log.report.warnings,
+    ...(log.refusal === null ? [] : [`commands are refused: ${log.refusal.message}`]),
   ];
   commits.committed(log.durableIndex);
   const checkpoints = new NodeCheckpoints({

@@ -69,6 +69,7 @@ export class HttpServer {
   #listener: Listener | null = null;
   #progress: RecoveryProgress | null = null;
   #watched: Watched | null = null;
+  #isStopping = false;
 
   get host(): string {
     return this.#listener?.host ?? '';
@@ -95,6 +96,11 @@ export class HttpServer {
     this.#watched = { node, server };
   }
 
+  /** Commands are not taken any more, even if the node does not know yet. */
+  stopping(): void {
+    this.#isStopping = true;
+  }
+
   /** Cuts who is connected: a monitor asks again. */
   async close(): Promise<void> {
     await this.#listener?.close();
@@ -118,6 +124,7 @@ export class HttpServer {
   }
 
   get #readiness(): Readiness {
+    if (this.#isStopping) return { ready: false, reason: 'stopping' };
     if (this.#watched === null) {
       if (this.#progress === null) return { ready: false, reason: 'starting' };
       return { ready: false, reason: 'recovering', ...this.#progress };

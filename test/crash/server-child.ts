@@ -4,6 +4,7 @@
  */
 
 import { writeSync } from 'node:fs';
+import '../../src/cli/json-narrator.ts';
 import '../../src/cli/start.ts';
 import { main } from '../../src/cli/main.ts';
 

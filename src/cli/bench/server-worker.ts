@@ -19,9 +19,10 @@ process.on('disconnect', () => {
 
 const nothing = (): void => undefined;
 const narrator: Narrator = {
+  opening: nothing,
   recovering: nothing,
   listening: ({ port }: Listening) => process.send?.({ port }),
-  checkpointFailed: nothing,
+  happened: nothing,
   stopping: nothing,
   stopped: nothing,
   failed: (error) => printError(error, 'text'),

@@ -10,6 +10,7 @@ export interface ConfigFlags {
   readonly dir?: string;
   readonly host?: string;
   readonly port?: string;
+  readonly http?: string;
   readonly segmentBytes?: string;
   readonly passwordFile?: string;
   readonly set?: readonly string[];
@@ -19,6 +20,7 @@ const NAMED: readonly (readonly [keyof ConfigFlags, flag: string, key: string])[
   ['dir', '--dir', 'dir'],
   ['host', '--host', 'redis.host'],
   ['port', '--port', 'redis.port'],
+  ['http', '--http', 'http.port'],
   ['segmentBytes', '--segment-bytes', 'log.segmentBytes'],
   ['passwordFile', '--password-file', 'redis.passwordFile'],
 ];

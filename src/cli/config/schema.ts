@@ -17,7 +17,8 @@ import {
   OUTPUT_BYTES_MAX_DEFAULT,
   OUTPUT_TOTAL_BYTES_MAX_DEFAULT,
 } from '../../server/redis-limits.ts';
-import { bytes, count, flag, secret, text } from './value-schema.ts';
+import { TRACE_LEVELS } from '../trace-levels.ts';
+import { bytes, choice, count, flag, secret, text } from './value-schema.ts';
 
 const KIB = 1024;
 const MIB = 1024 ** 2;
@@ -51,6 +52,20 @@ const redis = v.strictObject({
   inputBytesMax: v.optional(
     bytes('unfinished requests of all clients together', { min: MIB, max: 64 * GIB }),
     INPUT_BYTES_MAX_DEFAULT,
+  ),
+});
+
+const http = v.strictObject({
+  host: v.optional(text('where metrics, health and status are told', 'an address'), '127.0.0.1'),
+  port: v.optional(
+    count('port for monitors, HTTP; 0 takes a free one; none when absent', { min: 0, max: 65_535 }, 'a port'),
+  ),
+});
+
+const trace = v.strictObject({
+  level: v.optional(
+    choice('the least important lines that `--json` and `serve` print', TRACE_LEVELS),
+    'info',
   ),
 });
 
@@ -115,9 +130,11 @@ export const CONFIG_SCHEMA = v.strictObject({
     './data',
   ),
   redis: v.optional(redis, {}),
+  http: v.optional(http, {}),
   log: v.optional(log, {}),
   checkpoint: v.optional(checkpoint, {}),
   ordering: v.optional(ordering, {}),
+  trace: v.optional(trace, {}),
 });
 
 export type Config = v.InferOutput<typeof CONFIG_SCHEMA>;

@@ -43,6 +43,10 @@ export function secret(about: string, wanted: string) {
   return v.pipe(v.string(), v.minLength(1), facts({ wanted, about, isSecret: true }));
 }
 
+export function choice<const Word extends string>(about: string, words: readonly Word[]) {
+  return v.pipe(v.picklist(words), facts({ wanted: `one of ${words.join(', ')}`, about }));
+}
+
 export function flag(about: string) {
   const written = v.pipe(
     v.picklist(['true', 'false']),
