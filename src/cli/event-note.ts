@@ -2,6 +2,9 @@
 
 import type { NodeEvent } from '../node/events.ts';
 
+/** Less is common on a machine that does other work, and nothing that somebody can change at once. */
+const LATE_NOTED_MS = 2_000;
+
 /** Null for what is well, or is told in another way. */
 export function noteOf(event: NodeEvent): string | null {
   switch (event.kind) {
@@ -18,7 +21,7 @@ export function noteOf(event: NodeEvent): string | null {
     case 'slow-sync':
       return `the disk took ${inSeconds(event.tookMs)} for a sync`;
     case 'late':
-      return `the process was held up for ${inSeconds(event.lateMs)}`;
+      return event.lateMs < LATE_NOTED_MS ? null : `the process was held up for ${inSeconds(event.lateMs)}`;
     case 'missed':
       return `${event.count} events were not told`;
     default:

@@ -10,8 +10,8 @@ import type { Clock, Timer } from '../base/time.ts';
 /** Distance between two looks, in milliseconds. */
 const BEAT_MS = 100;
 
-/** A beat that is later than this is told of, in milliseconds: people begin to notice. */
-export const LATE_MS = 100;
+/** A beat that is later than this is told of, in milliseconds: no usual work takes so long. */
+const LATE_MS = 250;
 
 /** At most one is told in this time, in milliseconds. */
 const TELL_MS = 1000;
