@@ -3,6 +3,7 @@
  *
  *     npm run crash                              200 rounds, a seed of their own
  *     npm run crash -- --rounds 20 --seed 7      fewer, with the choices of an earlier run
+ *     npm run crash -- --durability buffered     the server acknowledges what it has written
  *     npm run crash -- --json                    the figures as one JSON document
  *
  * Exit code 0 when nothing was lost, applied twice or otherwise wrong. After a failure the data directory is
@@ -21,10 +22,10 @@ async function crash() {
   if (options === null) return 1;
   if (!(await setUp())) return 1;
   const { describeSummary, runKillNine } = await import('../dist/test/crash/kill-nine.js');
-  const { rounds, seed, json } = options;
+  const { rounds, seed, durability, json } = options;
   const print = json ? console.error : console.log;
-  print(`killing a server ${rounds} times, with seed ${seed}`);
-  const summary = await runKillNine({ rounds, seed, print });
+  print(`killing a ${durability} server ${rounds} times, with seed ${seed}`);
+  const summary = await runKillNine({ rounds, seed, durability, print });
   if (json) console.log(JSON.stringify(summary, null, 2));
   else console.log(['', ...describeSummary(summary)].join('\n'));
   return summary.failure === null ? 0 : 1;
@@ -36,16 +37,23 @@ function readOptions() {
       options: {
         rounds: { type: 'string', default: ROUNDS_DEFAULT },
         seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
+        durability: { type: 'string', default: 'synced' },
         json: { type: 'boolean', default: false },
       },
     });
+    const { durability } = values;
+    if (durability !== 'synced' && durability !== 'buffered')
+      throw new Error(`--durability is synced or buffered, not ${durability}`);
     return {
       rounds: wholeNumber('rounds', values.rounds),
       seed: wholeNumber('seed', values.seed),
+      durability,
       json: values.json,
     };
   } catch (error) {
-    console.error(`tidemark: ${error.message}\nUsage: npm run crash -- [--rounds N] [--seed S] [--json]`);
+    console.error(
+      `tidemark: ${error.message}\nUsage: npm run crash -- [--rounds N] [--seed S] [--durability D] [--json]`,
+    );
     return null;
   }
 }

@@ -10,10 +10,13 @@ import { seedOf } from './support/seed.ts';
 
 const ROUNDS = 8;
 
-test('kill -9: no acknowledged write is lost, and none is applied twice', async (t) => {
-  const seed = seedOf(t);
-  const summary = await runKillNine({ rounds: ROUNDS, seed, print: (line) => t.diagnostic(line) });
-  strictEqual(summary.failure, null, describeSummary(summary).join('\n'));
-  strictEqual(summary.rounds, ROUNDS);
-  ok(summary.writesAcknowledged > 0, 'the server served');
-});
+for (const durability of ['synced', 'buffered'] as const) {
+  test(`kill -9: ${durability}, no acknowledged write is lost, and none is applied twice`, async (t) => {
+    const seed = seedOf(t);
+    const print = (line: string): void => t.diagnostic(line);
+    const summary = await runKillNine({ rounds: ROUNDS, seed, durability, print });
+    strictEqual(summary.failure, null, describeSummary(summary).join('\n'));
+    strictEqual(summary.rounds, ROUNDS);
+    ok(summary.writesAcknowledged > 0, 'the server served');
+  });
+}

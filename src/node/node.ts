@@ -59,7 +59,6 @@ export interface NodeStats {
   readonly firstIndex: Index;
   readonly durableIndex: Index;
   readonly lastIndex: Index;
-  readonly durability: 'synced' | 'buffered';
   /**
    * Written and not durable: with `buffered` durability, commands that were acknowledged, and what a power
    * cut could take now.
@@ -226,6 +225,11 @@ export class Node<Commands, Queries> {
     return this.#parts.checkpoints.whenLoaded();
   }
 
+  /** When commands are acknowledged: once they are durable, or once they are written. */
+  get durability(): 'synced' | 'buffered' {
+    return this.#parts.log.durability;
+  }
+
   /**
    * Resolves when every command submitted before it is durable. With `synced` durability that is when they
    * are answered; with `buffered`, this is the way to have one important command synced at once.
@@ -262,7 +266,6 @@ export class Node<Commands, Queries> {
       firstIndex: log.firstIndex,
       durableIndex: log.durableIndex,
       lastIndex: log.lastIndex,
-      durability: log.durability,
       commandsUnsynced: log.unsynced.commands,
       bytesUnsynced: log.unsynced.bytes,
       refusal: log.refusal?.message ?? null,

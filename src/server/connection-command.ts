@@ -57,6 +57,8 @@ export interface ServerView {
   readonly sessions: Iterable<Session>;
   /** Null where there is nothing to save. */
   readonly checkpoints: ServedCheckpoints | null;
+  /** Null where there is no log. */
+  readonly log: ServedLog | null;
   info(): InfoSections;
   /** Begins its counts anew. */
   resetCounts(): void;
@@ -73,6 +75,13 @@ export interface ServedCheckpoints {
    * Requests share a run.
    */
   take(): Promise<Readonly<Record<string, string | number>>>;
+}
+
+/** What TIDEMARK SYNC and CONFIG GET appendfsync need of a node. */
+export interface ServedLog {
+  readonly durability: 'synced' | 'buffered';
+  /** Resolves when everything answered so far is durable. */
+  sync(): Promise<void>;
 }
 
 const NO_KEYS: KeyPositions = { first: 0, last: 0, step: 0 };

@@ -90,6 +90,7 @@ export const CONNECTION_COMMANDS: readonly (ConnectionCommand | TransactionComma
     transactionCommand('tidemark|atomic', 2, 'Run the queued commands, all of them or none'),
     slowCommand('tidemark|checkpoint', 2, 'Take a checkpoint, and tell of it', takeCheckpoint),
     command('tidemark|status', 2, 'Tell how the node is', status, 'tidemark'),
+    slowCommand('tidemark|sync', 2, 'Answer when everything answered before is on disk', sync),
     ...TIDEMARK_STATE_SUBCOMMANDS,
   ]),
   command('time', 1, 'Tell the time', time, 'server'),
@@ -269,6 +270,13 @@ function replyMap(facts: Readonly<Record<string, string | number>>): ReplyValue 
       Number.isSafeInteger(value) ? Number(value) : bulk(String(value)),
     ]),
   );
+}
+
+/** TIDEMARK SYNC: needed with `buffered` durability only; with `synced` an answer says as much. */
+async function sync({ server }: Session): Promise<ReplyValue> {
+  if (server.log === null) throw new Rejection('ERR this server has no log to sync');
+  await server.log.sync();
+  return OK;
 }
 
 function backgroundSave({ server }: Session, request: Request): ReplyValue {

@@ -7,6 +7,7 @@ import type { InfoSections } from './info.ts';
 export interface InformedNode {
   readonly recovery: NodeRecovery;
   readonly lastCheckpointAt: number;
+  readonly durability: 'synced' | 'buffered';
   stats(): NodeStats;
 }
 
@@ -33,6 +34,9 @@ export function nodeInfo(node: InformedNode): InfoSections {
       tidemark_keys_to_load: stats.keysToLoad,
       tidemark_first_index: stats.firstIndex,
       tidemark_durable_index: stats.durableIndex,
+      tidemark_durability: node.durability,
+      tidemark_commands_unsynced: stats.commandsUnsynced,
+      tidemark_bytes_unsynced: stats.bytesUnsynced,
       tidemark_applied_index: stats.appliedIndex,
       tidemark_last_index: stats.lastIndex,
       tidemark_tree_changes_pending: stats.changesPending,

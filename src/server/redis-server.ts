@@ -18,7 +18,7 @@ import { listenTcp } from '../network/tcp.ts';
 import type { Ordering } from '../ordering/ordering.ts';
 import { ServerConfig } from './config.ts';
 import { ClientConnection, OUTPUT_BYTES_PAUSE } from './connection.ts';
-import type { PortCommand, ServedCheckpoints } from './connection-command.ts';
+import type { PortCommand, ServedCheckpoints, ServedLog } from './connection-command.ts';
 import { CONNECTION_COMMANDS, REDIS_VERSION } from './connection-commands.ts';
 import type { ConnectionContext } from './connection-context.ts';
 import { type InfoSections, mergeInfo } from './info.ts';
@@ -59,6 +59,8 @@ export interface RedisServerOptions {
   readonly password?: string | null;
   /** What SAVE, BGSAVE and LASTSAVE act on; without it they are refused. @default null */
   readonly checkpoints?: ServedCheckpoints | null;
+  /** What TIDEMARK SYNC acts on; a node will do. Without it that is refused. @default null */
+  readonly log?: ServedLog | null;
   /** What INFO says besides the server's own numbers: section to lines. Its lines have the last word. */
   readonly info?: () => InfoSections;
   readonly clock?: Clock;
@@ -92,6 +94,7 @@ const OPTION_DEFAULTS = {
   inputBytesMax: INPUT_BYTES_MAX_DEFAULT,
   password: null,
   checkpoints: null,
+  log: null,
   info: () => ({}),
   clock: systemClock,
   listen: listenTcp,
@@ -149,7 +152,7 @@ export class RedisServer implements ConnectionContext {
     this.#options = options;
     this.ordering = options.ordering;
     this.config = new ServerConfig({
-      appendfsync: 'always',
+      appendfsync: options.log?.durability === 'buffered' ? 'everysec' : 'always',
       appendonly: 'yes',
       databases: '1',
       maxclients: String(options.connectionsMax),
@@ -201,6 +204,10 @@ export class RedisServer implements ConnectionContext {
 
   get checkpoints(): ServedCheckpoints | null {
     return this.#options.checkpoints;
+  }
+
+  get log(): ServedLog | null {
+    return this.#options.log;
   }
 
   get isBackedUp(): boolean {

@@ -39,6 +39,8 @@ const BIRTH_MS_MAX = 25;
 export interface KillNineOptions {
   readonly rounds: number;
   readonly seed: number;
+  /** Of the server: with either, a kill takes nothing that was acknowledged. */
+  readonly durability: 'synced' | 'buffered';
   readonly print: (line: string) => void;
 }
 
@@ -161,8 +163,7 @@ class KillNine {
   async #birth(dir: string): Promise<void> {
     const moment = { kind: 'time', ms: this.#random.below(BIRTH_MS_MAX) } as const;
     await this.#killStart(dir, moment, null);
-    const server = ServerProcess.start({ dir, segmentBytes: null });
-    this.#server = server;
+    const server = this.#startServer(dir, null);
     const { port } = await server.listening();
     await this.#expectKeys(port, 0);
     await this.#kill(server);
@@ -217,17 +218,21 @@ class KillNine {
 
   /** Kills a start on its way, at the earliest when all modules are loaded. */
   async #killStart(dir: string, moment: Moment, segmentBytes: number | null): Promise<void> {
-    const server = ServerProcess.start({ dir, segmentBytes });
-    this.#server = server;
+    const server = this.#startServer(dir, segmentBytes);
     await before(CLIENTS_MS_MAX, server.loaded, () => 'a server does not load');
     await Promise.race([this.#await(moment), server.listening().catch(() => undefined)]);
     await this.#kill(server);
     this.summary.killedStarts++;
   }
 
+  #startServer(dir: string, segmentBytes: number | null): ServerProcess {
+    const { durability } = this.#options;
+    this.#server = ServerProcess.start({ dir, segmentBytes, durability });
+    return this.#server;
+  }
+
   async #startAndCheck(segmentBytes: number | null): Promise<{ server: ServerProcess; port: number }> {
-    const server = ServerProcess.start({ dir: this.#dir, segmentBytes });
-    this.#server = server;
+    const server = this.#startServer(this.#dir, segmentBytes);
     const listening = await server.listening();
     this.#countRecovery(listening);
     await this.#check(listening.port);

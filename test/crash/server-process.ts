@@ -19,6 +19,13 @@ export interface Listening {
   readonly recovery: NodeRecovery;
 }
 
+export interface ServerOptions {
+  readonly dir: string;
+  /** Null takes the default. */
+  readonly segmentBytes: number | null;
+  readonly durability: 'synced' | 'buffered';
+}
+
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -32,10 +39,11 @@ export class ServerProcess {
   readonly #listening: Promise<Listening>;
   #words = '';
 
-  static start(options: { readonly dir: string; readonly segmentBytes: number | null }): ServerProcess {
-    const { dir, segmentBytes } = options;
+  static start(options: ServerOptions): ServerProcess {
+    const { dir, segmentBytes, durability } = options;
     const size = segmentBytes === null ? [] : ['--segment-bytes', String(segmentBytes)];
-    const args = ['--enable-source-maps', CHILD, 'start', '--dir', dir, '--port', '0', '--json', ...size];
+    const args = ['--enable-source-maps', CHILD, 'start', '--dir', dir, '--port', '0', '--json'];
+    args.push('--durability', durability, ...size);
     return new ServerProcess(spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 

@@ -10,6 +10,7 @@ import { type Clock, systemClock } from '../../src/base/time.ts';
 import type { CallableMachine } from '../../src/engine/machine.ts';
 import { table } from '../../src/engine/table.ts';
 import { machine } from '../../src/engine/typed-machine.ts';
+import type { DurabilityChoice } from '../../src/log/durability.ts';
 import { readStatus } from '../../src/log/status.ts';
 import { type EarlierVersion } from '../../src/log/status-content.ts';
 import { open } from '../../src/node/open.ts';
@@ -93,9 +94,14 @@ export function drawSeeds(count: number): number {
 /** The log keeps every entry, so that a start without checkpoints replays with every version there was. */
 export const checkpoint = { checkpointOnClose: false, compactLogAfterCheckpoint: false };
 
-export async function openBank(fs: FileSystem, version: Bank, seed = ++seeds) {
+export async function openBank(
+  fs: FileSystem,
+  version: Bank,
+  seed = ++seeds,
+  durability: DurabilityChoice = 'synced',
+) {
   const doors = { fs, clock: clockThatGoes(), chance: new SeededRandom(seed) };
-  return open({ machine: version, dir: DIR, log, checkpoint, doors });
+  return open({ machine: version, dir: DIR, log, durability, checkpoint, doors });
 }
 
 /** A checkpoint waits for timers; nothing else here does. */

@@ -3,9 +3,11 @@
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type ErrorCode, isTidemarkError } from '../../src/base/errors.ts';
+import type { DurabilityChoice } from '../../src/log/durability.ts';
 import { LossyFileSystem, type LossyOptions } from '../../src/testing/lossy-file-system.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
-import { checkPrefix, type HistoryNode, type Known, openHistory } from './node-history.ts';
+import { DurableSteps } from './buffered-history.ts';
+import { checkPrefix, type HistoryNode, type Known, openHistory, SMALL_CHECKPOINTS } from './node-history.ts';
 
 /** Bytes of a command that leave room for four in a segment. */
 export const LARGE_BYTES = 9000;
@@ -18,18 +20,21 @@ export class FaultNode {
   readonly failures: unknown[] = [];
   /** Errors that checkpoints were rejected with, in order. */
   readonly checkpointFailures: unknown[] = [];
+  readonly durability: DurabilityChoice;
   node!: HistoryNode;
   /** Why the node stopped by itself; null while it runs. */
   stopped: Error | null = null;
   #opened = 0;
+  #durable = new DurableSteps();
 
-  constructor(options: LossyOptions | LossyFileSystem = {}) {
+  constructor(options: LossyOptions | LossyFileSystem = {}, durability: DurabilityChoice = 'synced') {
     this.files = options instanceof LossyFileSystem ? options : new LossyFileSystem(options);
+    this.durability = durability;
   }
 
   /** A node that is open, its reserve filled. */
-  static async start(options: LossyOptions | LossyFileSystem = {}): Promise<FaultNode> {
-    const made = new FaultNode(options);
+  static async start(options: LossyOptions = {}, durability?: DurabilityChoice): Promise<FaultNode> {
+    const made = new FaultNode(options, durability);
     await made.open();
     await made.settle();
     return made;
@@ -37,7 +42,8 @@ export class FaultNode {
 
   async open(): Promise<void> {
     // Ids of segments are never drawn twice on one disk, and a run can be repeated.
-    this.node = await openHistory(this.files, ++this.#opened, this.clock);
+    const seed = ++this.#opened;
+    this.node = await openHistory(this.files, seed, this.clock, SMALL_CHECKPOINTS, this.durability);
     void this.node.whenStopped().then((reason) => (this.stopped = reason));
   }
 
@@ -49,6 +55,7 @@ export class FaultNode {
       this.known.sent = k;
       strictEqual(await answer, k);
       this.known.acknowledged = k;
+      this.#durable.note(this.node, k);
       return true;
     } catch (error) {
       this.failures.push(error);
@@ -100,11 +107,16 @@ export class FaultNode {
     return this.#successor(this.files.kill());
   }
 
-  /** The process and the machine die, and nothing reached the disk that was not synced. */
+  /**
+   * The process and the machine die, and nothing reached the disk that was not synced. A node with `buffered`
+   * durability must have what it says is durable.
+   */
   cut(): FaultNode {
     this.files.crash();
     const [barest] = this.files.crashImages();
-    return this.#successor(barest!.files);
+    const next = this.#successor(barest!.files);
+    if (this.durability !== 'synced') next.known.acknowledged = this.#durable.last(this.node);
+    return next;
   }
 
   /** Everything acknowledged is there, and nothing that was not sent; the node takes commands. */
@@ -112,6 +124,8 @@ export class FaultNode {
     await this.open();
     this.known.sent = await checkPrefix(this.node, this.known);
     this.known.acknowledged = this.known.sent;
+    this.#durable = new DurableSteps();
+    this.#durable.note(this.node, this.known.sent);
     ok(await this.step(), `takes commands: ${String(this.failures.at(-1))}`);
   }
 
@@ -121,14 +135,17 @@ export class FaultNode {
   }
 
   #successor(files: LossyFileSystem): FaultNode {
-    const next = new FaultNode(files);
+    const next = new FaultNode(files, this.durability);
     Object.assign(next.known, this.known);
     next.#opened = this.#opened;
     return next;
   }
 }
 
-/** After a failure of the disk: everything acknowledged is there after a kill, and after a power cut too. */
+/**
+ * After a failure of the disk: everything acknowledged is there after a kill, and after a power cut too; with
+ * `buffered` durability, after the power cut everything that was durable.
+ */
 export async function checkNothingLost(failed: FaultNode): Promise<void> {
   await failed.settle();
   const images = [failed.killed(), failed.cut()];
@@ -154,7 +171,8 @@ export async function checkPoisoned(failed: FaultNode): Promise<void> {
   failed.clock.advance(60_000);
   await failed.settle();
   strictEqual(failed.known.acknowledged, acknowledged);
-  strictEqual(files.callCount, callCount, 'nothing is written any more');
+  const later = files.calls.filter(({ at }) => at > callCount).map(({ op, path }) => `${op} ${path}`);
+  deepStrictEqual(later, [], 'nothing is written any more');
 }
 
 /** The code that a promise rejects with; null when it resolves. */
