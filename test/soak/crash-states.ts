@@ -1,13 +1,14 @@
 /**
- * `npm run soak -- --states N --seed S`: crash states without end, or nearly: half of them of a node, half of
- * a log alone; and a chaos run for every hundred of them. Prints how many were tried, and the first that
- * breaks an invariant.
+ * `npm run soak -- --states N --seed S`: crash states without end, or nearly: a quarter of them of a node, a
+ * quarter of a log alone, and as many of each with `buffered` durability; and a chaos run for every hundred
+ * of them. Prints how many were tried, and the first that breaks an invariant.
  */
 
 import { parseArgs } from 'node:util';
+import { bufferedNodeSubject } from '../support/buffered-history.ts';
 import { newTally, runChaos } from '../support/chaos.ts';
 import { type CrashSubject, exploreCrashes } from '../support/crash-explorer.ts';
-import { logSubject } from '../support/log-explorer.ts';
+import { bufferedLogSubject, logSubject } from '../support/log-explorer.ts';
 import { nodeSubject } from '../support/node-history.ts';
 
 const { values } = parseArgs({
@@ -15,8 +16,11 @@ const { values } = parseArgs({
 });
 const seed = Number(values.seed);
 
-await soak(nodeSubject, Math.ceil(Number(values.states) / 2));
-await soak(logSubject, Math.floor(Number(values.states) / 2));
+const quarter = Math.ceil(Number(values.states) / 4);
+await soak(nodeSubject, quarter);
+await soak(logSubject, quarter);
+await soak(bufferedNodeSubject, quarter);
+await soak(bufferedLogSubject, quarter);
 await soakChaos(Math.ceil(Number(values.states) / 100));
 
 async function soakChaos(seeds: number): Promise<void> {

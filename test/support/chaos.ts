@@ -1,9 +1,10 @@
 /**
- * Chaos: one disk, many lives. A node runs over a disk with faults by chance and on purpose, takes
- * checkpoints at any moment, ends in one of several ways, and starts again over what is left; between two
- * lives the disk may be well for a while.
+ * Chaos: one disk, many lives. A node runs over a disk with faults by chance and on purpose, acknowledges
+ * what is durable or what is written, takes checkpoints at any moment, ends in one of several ways, and
+ * starts again over what is left; between two lives the disk may be well for a while.
  *
- * Invariants: what was acknowledged is there, as a prefix of what was sent; errors have the codes that their
+ * Invariants: what was acknowledged is there, as a prefix of what was sent, of a life with `buffered`
+ * durability that a power cut ended at least what was durable; errors have the codes that their
  * causes have, and a checkpoint counts as damaged only where reads fail; a node on a disk that is well
  * starts, and takes commands and checkpoints.
  *
@@ -15,11 +16,19 @@
 import { ok, strictEqual } from 'node:assert';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type ErrorCode, isTidemarkError } from '../../src/base/errors.ts';
+import type { DurabilityChoice } from '../../src/log/durability.ts';
 import { SimulatedCrash } from '../../src/testing/lossy-calls.ts';
 import { LossyFileSystem } from '../../src/testing/lossy-file-system.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
-import { checkPrefix, checkRecovered, type HistoryNode, type Known, openHistory } from './node-history.ts';
+import { BUFFERED, DurableSteps, type KnownBuffered } from './buffered-history.ts';
+import {
+  checkPrefix,
+  checkRecovered,
+  type HistoryNode,
+  openHistory,
+  SMALL_CHECKPOINTS,
+} from './node-history.ts';
 
 const LIVES = 6;
 const MEBIBYTE = 1024 * 1024;
@@ -103,7 +112,10 @@ class Chaos {
   #files: LossyFileSystem;
   readonly #random: SeededRandom;
   readonly #tally: ChaosTally;
-  readonly #known: Known = { sent: 0, acknowledged: 0 };
+  /** What must be there is what was acknowledged; after a power cut, what was durable. */
+  readonly #known: KnownBuffered = { sent: 0, acknowledged: 0, durable: 0 };
+  #durability: DurabilityChoice = 'synced';
+  #durable = new DurableSteps();
   readonly #seed: number;
   readonly #clock = new ManualClock();
 
@@ -172,15 +184,20 @@ class Chaos {
   }
 
   async #open(): Promise<HistoryNode> {
-    const node = await this.#inTime(openHistory(this.#files, this.#nextSeed(), this.#clock));
+    this.#durability = this.#random.happens(0.4) ? BUFFERED : 'synced';
+    const seed = this.#nextSeed();
+    const opening = openHistory(this.#files, seed, this.#clock, SMALL_CHECKPOINTS, this.#durability);
+    const node = await this.#inTime(opening);
     const { checkpoint, warnings } = node.recovery;
     this.#tally.restored += Number(checkpoint !== null);
     const isOlder = warnings.some((warning) => warning.includes('checkpoint file'));
     this.#tally.fellBack += Number(isOlder);
     ok(this.#readsFail || !isOlder, `no checkpoint is damaged: ${warnings.join('; ')}`);
     try {
-      this.#known.acknowledged = await checkPrefix(node, this.#known);
-      this.#known.sent = this.#known.acknowledged;
+      const last = await checkPrefix(node, this.#known);
+      Object.assign(this.#known, { sent: last, acknowledged: last, durable: last });
+      this.#durable = new DurableSteps();
+      if (this.#durability !== 'synced') this.story.push('buffered');
       return node;
     } catch (error) {
       await this.#inTime(node.close()); // The disk failed it at once.
@@ -199,6 +216,8 @@ class Chaos {
         if (random.happens(0.5)) await this.#inTime(taken);
       }
       const isWell = await this.#submitBatch(node);
+      this.#noteDurable(node);
+      if (random.happens(0.1)) await this.#sync(node);
       if (isWell) continue;
       // The answers that did not come may have been of commands that took effect: ask.
       await this.#settle();
@@ -253,11 +272,32 @@ class Chaos {
     return errors.length === 0;
   }
 
+  /** Writes down how far what was acknowledged is durable. */
+  #noteDurable(node: HistoryNode): void {
+    const known = this.#known;
+    this.#durable.note(node, known.acknowledged);
+    const last = this.#durability === 'synced' ? known.acknowledged : this.#durable.last(node);
+    known.durable = Math.max(known.durable, last);
+  }
+
+  /** What was acknowledged before is durable, or the node stops. */
+  async #sync(node: HistoryNode): Promise<void> {
+    const known = this.#known;
+    const { acknowledged } = known;
+    try {
+      await this.#inTime(node.sync());
+      known.durable = Math.max(known.durable, acknowledged);
+    } catch (error) {
+      this.#expectOrDamaged(error, REFUSALS);
+    }
+  }
+
   async #die(node: HistoryNode | null): Promise<void> {
     const way = this.#random.below(4);
     this.story.push(`ends in way ${way}`);
     if (way === 0 && node !== null) {
       await this.#inTime(node.close()).catch((error: unknown) => this.#expect(error, REFUSALS));
+      this.#noteDurable(node);
       return;
     }
     if (this.#random.happens(0.3) && node !== null) {
@@ -270,6 +310,8 @@ class Chaos {
       );
       if (this.#random.happens(0.7)) await turn();
     }
+    if (node !== null) this.#noteDurable(node);
+    if (way !== 1) this.#known.acknowledged = this.#known.durable;
     const { capacityBytes } = this.#files;
     this.#files = way === 1 ? this.#files.kill() : this.#files.powerCut(this.#random).files;
     this.#files.capacityBytes = this.#random.happens(0.5) ? capacityBytes : Infinity;

@@ -281,8 +281,9 @@ export async function fillSegments(open: OpenLog, known: KnownLog, segments: num
     const body = new Uint8Array(9000).fill(known.entries.length);
     appendOne(open, known, { term: Math.max(log.lastTerm, 1), time: clock.now(), body });
     log.flush();
-    await open.whenDurable();
+    await open.whenReleased();
   }
+  await open.whenDurable();
 }
 
 /** Truncates, and keeps `known` up to what may be gone, and what is. */
