@@ -427,6 +427,6 @@ test('buffered: what is left out of a durability written by hand has its default
     kind: 'buffered',
     intervalMs: 50,
     commandsMax: 100_000,
-    bytesMax: 64 * 1024 * 1024,
+    bytesMax: 16 * 1024 * 1024,
   });
 });

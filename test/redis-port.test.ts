@@ -7,8 +7,9 @@ import { test } from 'node:test';
 import { splitInline } from '../src/keyvalue/inline.ts';
 import { encodeRequest } from '../src/keyvalue/request.ts';
 import { SESSIONS_MAX } from '../src/keyvalue/sessions.ts';
+import { buffered } from '../src/log/durability.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
-import { type Client, withPort } from './support/port.ts';
+import { type Client, type Port, withPort } from './support/port.ts';
 
 async function say(client: Client, ...lines: string[]): Promise<string[]> {
   const replies: string[] = [];
@@ -313,6 +314,31 @@ test('redis port: status, memory and what is refused say so', () =>
     match((await say(client, 'CONFIG SET appendonly no'))[0]!, /can't set immutable config$/);
     deepStrictEqual(await say(client, 'CONFIG SET hz 5', 'CONFIG GET hz'), ['+OK', '*2 $2 hz $1 5']);
   }));
+
+test('redis port: TIDEMARK SYNC answers when everything before it is durable, and says so', async () => {
+  const unsynced = (port: Port): number => port.node.stats().commandsUnsynced;
+  await withPort(
+    async (port) => {
+      const client = port.connect();
+      deepStrictEqual(await say(client, 'CONFIG GET appendfsync'), ['*2 $11 appendfsync $8 everysec']);
+      deepStrictEqual(await say(client, 'SET a 1', 'INCR a'), ['+OK', ':2']);
+      strictEqual(unsynced(port), 2);
+      match((await say(client, 'TIDEMARK STATUS'))[0]!, /durability \$8 buffered.*commands_unsynced :2/);
+      for (const line of ['INCR a', 'TIDEMARK SYNC'])
+        client.send(encodeRequest(line.split(' ').map((word) => Buffer.from(word))));
+      deepStrictEqual([await client.reply(), await client.reply()], [':3\r\n', '+OK\r\n']);
+      strictEqual(unsynced(port), 0);
+      match((await say(client, 'TIDEMARK SYNC now'))[0]!, /^-ERR wrong number of arguments/);
+    },
+    { durability: buffered({ intervalMs: 60_000 }) },
+  );
+  await withPort(async (port) => {
+    const client = port.connect();
+    deepStrictEqual(await say(client, 'CONFIG GET appendfsync'), ['*2 $11 appendfsync $6 always']);
+    deepStrictEqual(await say(client, 'SET a 1', 'TIDEMARK SYNC'), ['+OK', '+OK']);
+    strictEqual(unsynced(port), 0);
+  });
+});
 
 function pairs(items: readonly string[]): [string, string][] {
   return Array.from({ length: items.length / 2 }, (_, at) => [items[2 * at]!, items[2 * at + 1]!]);

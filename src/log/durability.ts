@@ -30,7 +30,7 @@ export interface BufferedOptions {
   /**
    * Most bytes of log that are acknowledged and not durable: 64 KiB to 256 MiB. A sync begins at half of
    * them; answers wait at the bound.
-   * @default 67108864
+   * @default 16777216
    */
   readonly bytesMax?: number;
 }
@@ -51,7 +51,7 @@ export interface Durability extends Required<BufferedOptions> {
 export const BUFFERED_DEFAULTS: Required<BufferedOptions> = Object.freeze({
   intervalMs: 1000,
   commandsMax: 100_000,
-  bytesMax: 64 * 1024 * 1024,
+  bytesMax: 16 * 1024 * 1024,
 });
 
 export const SYNCED: Durability = Object.freeze({

@@ -356,6 +356,7 @@ export class Log {
   /** Proves the last batch: whoever finds it damaged later knows that it was durable. */
   #mark(): void {
     if (this.#isProven || this.#poison !== null || this.#run !== null) return;
+    assert(!this.#syncer.isBehind, 'a mark proves what is durable');
     this.#collect('mark', NO_BYTES, 0);
     this.flush();
   }

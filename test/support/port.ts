@@ -1,6 +1,7 @@
 /** A node with its Redis port, all in memory, for tests that speak to it as a client does. */
 
 import type { Clock } from '../../src/base/time.ts';
+import type { DurabilityChoice } from '../../src/log/durability.ts';
 import { open } from '../../src/node/open.ts';
 import { nodeInfo } from '../../src/server/node-info.ts';
 import { startRedisServer } from '../../src/server/redis-server.ts';
@@ -9,14 +10,22 @@ import { MemoryNetwork, type MemoryPeer } from '../../src/testing/memory-network
 /** Turns of the event loop after which a reply is late: the node answers within a few. */
 const TURNS_MAX = 100_000;
 
+export interface PortOptions {
+  readonly clock?: Clock;
+  readonly password?: string;
+  readonly segmentBytes?: number;
+  readonly durability?: DurabilityChoice;
+}
+
 /** Opens a node, lets `run` use its port, and closes both. */
 export async function withPort<Result>(
   run: (port: Port) => Promise<Result>,
-  options: { readonly clock?: Clock; readonly password?: string; readonly segmentBytes?: number } = {},
+  options: PortOptions = {},
 ): Promise<Result> {
-  const { clock, segmentBytes, ...server } = options;
+  const { clock, segmentBytes, durability = 'synced', ...server } = options;
   const node = await open({
     dir: 'memory:',
+    durability,
     log: segmentBytes === undefined ? {} : { segmentBytes },
     doors: clock === undefined ? {} : { clock },
   });
@@ -28,6 +37,7 @@ export async function withPort<Result>(
     port: 1,
     listen: network.listen,
     info: () => nodeInfo(node),
+    log: node,
   });
   const port = new Port(network, node);
   try {
