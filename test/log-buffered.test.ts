@@ -265,7 +265,13 @@ test('buffered: truncation syncs first, and the log goes on behind it', async ()
     await turns();
   }
   strictEqual(made.log.durableIndex, 0);
+  const before = held.fs.changes().length;
   await made.log.truncateAfter(toIndex(3));
+  const changes = held.fs.changes().slice(before);
+  const [synced, renamed] = [/^sync-data 1-/, /^rename spare/].map((step) =>
+    changes.findIndex((call) => step.test(call)),
+  );
+  ok(synced! >= 0 && synced! < renamed!, `the next segment proves what was synced: ${changes.join(', ')}`);
   deepStrictEqual([made.log.lastIndex, made.log.releasedIndex, made.log.durableIndex], [3, 3, 3]);
   held.write(10);
   await made.restart();
