@@ -23,6 +23,7 @@ import type { Config } from '../src/cli/config/schema.ts';
 import { describeFault, describeOrigin } from '../src/cli/config/setting.ts';
 import { parseBytes, parseDuration, writeBytes, writeDuration } from '../src/cli/config/units.ts';
 import { configJsonSchema } from '../src/cli/config-schema.ts';
+import { BUFFERED_DEFAULTS, buffered } from '../src/log/durability.ts';
 import { LOG_DEFAULTS, resolveLogOptions } from '../src/log/log-options.ts';
 import { open } from '../src/node/open.ts';
 import { LOCAL_DEFAULTS, resolveLocalOptions } from '../src/ordering/local-options.ts';
@@ -57,6 +58,9 @@ async function faultsOf(flags: ConfigFlags, environment: Environment = {}): Prom
   );
 }
 
+/** What stands at the top. */
+const TABLES = 'dir, redis, http, log, durability, checkpoint, ordering, trace';
+
 const SEGMENT_SIZE = 'a size from 64KiB to 1GiB, a multiple of 4KiB, as in 1MiB';
 
 /** What stands in the file, and the lines that are to come of it. */
@@ -65,10 +69,7 @@ const DAMAGED: Readonly<Record<string, readonly (readonly [content: string, ...f
     ['dri: x', 'file:1:1: dri: unknown key; did you mean dir?'],
     ['redis:\n  prot: 1', 'file:2:3: redis.prot: unknown key; did you mean redis.port?'],
     ['port: 1', 'file:1:1: port: unknown key; did you mean redis.port?'],
-    [
-      'zebra: 1',
-      'file:1:1: zebra: unknown key; known are dir, redis, http, log, checkpoint, ordering, trace',
-    ],
+    ['zebra: 1', `file:1:1: zebra: unknown key; known are ${TABLES}`],
     ['log:\n  zebra: 1', 'file:2:3: log.zebra: unknown key; known are segmentBytes'],
     ['redis.port: 1', 'file:1:1: redis.port: a key with a dot in it, wanted a table with a key in it'],
     ['log: 5', 'file:1:1: log: found 5, wanted a table with segmentBytes'],
@@ -100,7 +101,7 @@ const DAMAGED: Readonly<Record<string, readonly (readonly [content: string, ...f
     ['redis:\n  passwordFile: nowhere', 'file:2:3: redis.passwordFile: nowhere: there is no such file'],
     [
       'a: &x [1]\ndir: *x',
-      'file:1:1: a: unknown key; known are dir, redis, http, log, checkpoint, ordering, trace',
+      `file:1:1: a: unknown key; known are ${TABLES}`,
       'file:2:6: dir: found an alias, wanted the value itself',
     ],
     ['? [a]\n: 1', 'file:1:3: found something else than a word as a key, wanted a key'],
@@ -182,7 +183,7 @@ test('config: blocks as deep as they may be are read', async () => {
   const lines = Array.from({ length: 512 }, (_, depth) => `${' '.repeat(depth)}a:`);
   const faults = await faultsOf({ config: await fileOf(lines.join('\n')) });
   deepStrictEqual(faults, [
-    'file:1:1: a: unknown key; known are dir, redis, http, log, checkpoint, ordering, trace',
+    `file:1:1: a: unknown key; known are ${TABLES}`,
     `file:17:17: ${'a.'.repeat(15)}a: lists or tables inside of each other, deeper than can be read`,
   ]);
   const deeper = [...lines, `${' '.repeat(513)}a:`].join('\n');
@@ -229,16 +230,18 @@ test('config: a value that another overrides is checked all the same', async () 
 test('config: every key can be given in every source, with the same outcome', async () => {
   for (const key of CONFIG_KEYS.values()) {
     if (key.name.startsWith('redis.password')) continue;
+    const isBound = /^durability\.(?!kind)/.test(key.name);
+    const set = isBound ? ['durability.kind=buffered'] : [];
     const value = key.default ?? 9401; // Of `http.port`.
     const written = key.write(value);
     const [table, field] = key.name.split('.') as [string, string?];
     const yaml = field === undefined ? `${table}: "${written}"` : `${table}:\n  ${field}: "${written}"`;
     const toml = `${key.name} = "${written}"`;
     const outcomes = [
-      await requireConfig({ config: await fileOf(yaml) }, {}),
-      await requireConfig({ config: await fileOf(toml, 'toml') }, {}),
-      await requireConfig({}, { [key.variable]: written }),
-      await requireConfig({ set: [`${key.name}=${written}`] }, {}),
+      await requireConfig({ config: await fileOf(yaml), set }, {}),
+      await requireConfig({ config: await fileOf(toml, 'toml'), set }, {}),
+      await requireConfig({ set }, { [key.variable]: written }),
+      await requireConfig({ set: [...set, `${key.name}=${written}`] }, {}),
     ].map((config) => at(config, key));
     deepStrictEqual(outcomes, Array(4).fill(value), key.name);
   }
@@ -270,10 +273,21 @@ test('config: variables of our tables that are no keys are faults, others are le
 
 test('config: faults of flags name the flag', async () => {
   deepStrictEqual(await faultsOf({ port: 'x', set: ['a=b', 'redis.host', 'redis.port=1'] }), [
-    '--set a: a: unknown key; known are dir, redis, http, log, checkpoint, ordering, trace',
+    `--set a: a: unknown key; known are ${TABLES}`,
     '--set redis.host: redis.host: wanted --set redis.host=value',
     '--set redis.port: redis.port: given twice, wanted once',
     '--port: redis.port: found "x", wanted a port from 0 to 65535',
+  ]);
+});
+
+test('config: bounds of what may be lost are faults where nothing may', async () => {
+  const wanted = 'wanted only where durability.kind is buffered';
+  const config = await fileOf('durability: {intervalMs: 250ms}');
+  deepStrictEqual(await faultsOf({ config }), [`file:1:14: durability.intervalMs: ${wanted}`]);
+  const { durability } = await requireConfig({ config, durability: 'buffered' }, {});
+  deepStrictEqual(durability, { kind: 'buffered', ...BUFFERED_DEFAULTS, intervalMs: 250 });
+  deepStrictEqual(await faultsOf({ durability: 'bufered' }), [
+    '--durability: durability.kind: found "bufered", wanted one of synced, buffered',
   ]);
 });
 
@@ -345,14 +359,22 @@ test('config: the nearest word is found, and none that is far', () => {
 /** Where the values of a table end up. */
 const RESOLVERS: Readonly<Record<string, (options: object) => object>> = {
   log: resolveLogOptions,
+  durability: buffered,
   checkpoint: resolveCheckpointOptions,
   ordering: resolveLocalOptions,
 };
 
 test('config: the schema knows every option, with the range and default of the option', () => {
-  const defaults = { log: LOG_DEFAULTS, checkpoint: CHECKPOINT_DEFAULTS, ordering: LOCAL_DEFAULTS };
+  const defaults = {
+    log: LOG_DEFAULTS,
+    durability: BUFFERED_DEFAULTS,
+    checkpoint: CHECKPOINT_DEFAULTS,
+    ordering: LOCAL_DEFAULTS,
+  };
   for (const [table, options] of Object.entries(defaults)) {
-    const keys = [...CONFIG_KEYS.values()].filter(({ name }) => name.startsWith(`${table}.`));
+    const keys = [...CONFIG_KEYS.values()].filter(
+      ({ name }) => name.startsWith(`${table}.`) && name !== 'durability.kind',
+    );
     deepStrictEqual(Object.fromEntries(keys.map((key) => [key.name.slice(table.length + 1), key.default])), {
       ...options,
     });
@@ -365,7 +387,7 @@ test('config: the schema knows every option, with the range and default of the o
         63,
         64,
         65,
-        ...around(1024, 4096, 65_536, 2 ** 24, 2 ** 25, 2 ** 30),
+        ...around(1024, 4096, 60_000, 65_536, 1e9, 2 ** 28, 2 ** 24, 2 ** 25, 2 ** 30),
       ]) {
         const isTaken = (): boolean => {
           try {

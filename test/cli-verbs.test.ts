@@ -170,6 +170,33 @@ test('cli: serve runs by its file, and tells its life in JSON lines', async (t) 
   strictEqual((await readFile(join(path, 'data/log', segments[0] ?? ''))).length, 64 * 1024);
 });
 
+test('cli: start answers before the sync when durability is buffered, and says so', async (t) => {
+  const dir = join(await folder(t), 'data');
+  for (const [kind, means, isSynced] of [
+    ['synced', /every OK is on disk before you see it/, true],
+    ['buffered', /an OK is on disk a moment later/, false],
+  ] as const) {
+    const later = kind === 'buffered' ? ['--set', 'durability.intervalMs=1m'] : [];
+    const node = startTidemark(t, {}, 'start', '--dir', dir, '--port', '0', '--durability', kind, ...later);
+    let port = 0;
+    let line: string | null = '';
+    while (line !== null && !line.includes('redis-cli')) {
+      port = Number(/ready.*:(\d+),/.exec(line)?.[1] ?? port);
+      line = await node.nextLine();
+    }
+    match(line ?? '', means);
+    const syncsNow = async (): Promise<number> => {
+      const { out } = await tidemark('status', '--port', String(port), '--json');
+      return (JSON.parse(out) as { log_syncs: number }).log_syncs;
+    };
+    const before = await syncsNow();
+    strictEqual(await askOnce(port, ['SET', 'a', 'b']), 'OK');
+    strictEqual((await syncsNow()) > before, isSynced, kind);
+    node.child.kill('SIGTERM');
+    strictEqual((await node.ended()).code, 0);
+  }
+});
+
 test('cli: serve does not start with a fault, and tells all of them', async (t) => {
   const config = join(await folder(t), 'tidemark.yaml');
   await writeFile(config, 'dri: x\nredis: {port: 99999}\n');
@@ -232,7 +259,7 @@ test('cli: config schema is JSON', async () => {
   const schema = JSON.parse(out) as { properties: object };
   deepStrictEqual(
     [code, Object.keys(schema.properties)],
-    [0, ['dir', 'redis', 'http', 'log', 'checkpoint', 'ordering', 'trace']],
+    [0, ['dir', 'redis', 'http', 'log', 'durability', 'checkpoint', 'ordering', 'trace']],
   );
 });
 

@@ -55,6 +55,7 @@ function addStart(program: Command, done: Done): void {
     .option('--port <number>', 'port of the Redis protocol (default: 6401); 0 takes a free one')
     .option('--http <port>', 'port for monitors: metrics, health, status (default: none); 0 takes a free one')
     .option('--segment-bytes <size>', 'size of a log segment (default: 32MiB); two more are kept in reserve')
+    .option('--durability <kind>', 'synced (default): an OK is on disk; buffered: on disk a moment later')
     .option('--password-file <path>', 'file whose first line clients must give by AUTH')
     .option('--config <file>', 'configuration, YAML or TOML');
   withSet(command)

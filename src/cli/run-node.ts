@@ -3,6 +3,7 @@
  * which differ in what they tell: see {@link Narrator}.
  */
 
+import { buffered, type DurabilityChoice } from '../log/durability.ts';
 import type { Connection, ConnectionHandler } from '../network/connection.ts';
 import { listenTcp } from '../network/tcp.ts';
 import type { RecoveryProgress } from '../node/assemble.ts';
@@ -96,6 +97,7 @@ function openNode(config: Config, narrator: Narrator, http: HttpServer | null): 
   return open({
     dir: config.dir,
     log: config.log,
+    durability: durabilityOf(config.durability),
     checkpoint: config.checkpoint,
     ordering: local(config.ordering),
     onProgress(progress) {
@@ -103,6 +105,10 @@ function openNode(config: Config, narrator: Narrator, http: HttpServer | null): 
       http?.recovering(progress);
     },
   });
+}
+
+function durabilityOf({ kind, ...bounds }: Config['durability']): DurabilityChoice {
+  return kind === 'synced' ? kind : buffered(bounds);
 }
 
 async function tellAll(events: AsyncIterable<NodeEvent>, narrator: Narrator): Promise<void> {
@@ -118,6 +124,7 @@ function serve(node: KeyValueNode, { redis }: Config): Promise<RedisServer> {
     password,
     ordering: node.ordering,
     info: () => nodeInfo(node),
+    log: node,
     checkpoints: {
       get isTaking() {
         return node.stats().checkpoints.isTaking;

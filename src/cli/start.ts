@@ -6,6 +6,7 @@ import type { NodeRecovery } from '../node/node.ts';
 import { MEMORY_DIR } from '../node/open.ts';
 import type { ConfigFlags } from './config/flags.ts';
 import { requireConfig } from './config/resolve.ts';
+import type { Config } from './config/schema.ts';
 import { noteOf } from './event-note.ts';
 import { count, formatBytes, print, printError, printWarning, table } from './output.ts';
 import { RecoveryBars } from './recovery-bars.ts';
@@ -13,18 +14,25 @@ import { type Listening, type Narrator, runNode } from './run-node.ts';
 
 export async function start(flags: ConfigFlags & { readonly json: boolean }): Promise<number> {
   const config = await requireConfig(flags, process.env);
-  if (!flags.json) return runNode(config, new HumanNarrator(config.dir));
+  if (!flags.json) return runNode(config, new HumanNarrator(config));
   const { JsonNarrator } = await import('./json-narrator.ts');
   return runNode(config, new JsonNarrator(config.trace.level));
 }
 
+const OK_MEANS = {
+  synced: 'every OK is on disk before you see it',
+  buffered: 'an OK is on disk a moment later, and safe from kill -9 at once',
+} as const;
+
 class HumanNarrator implements Narrator {
   readonly #isKept: boolean;
   readonly #bars = new RecoveryBars();
+  readonly #durability: Config['durability']['kind'];
   #isListening = false;
 
-  constructor(dir: string) {
+  constructor({ dir, durability }: Config) {
     this.#isKept = dir !== MEMORY_DIR;
+    this.#durability = durability.kind;
   }
 
   opening(): void {}
@@ -45,10 +53,7 @@ class HumanNarrator implements Narrator {
     print(`tidemark: ready; Redis protocol on ${host}:${port}, process ${process.pid}`);
     if (http !== null) print(`tidemark: metrics, health and status on http://${http.host}:${http.port}`);
     const hints = [
-      [
-        `redis-cli -p ${port} SET greeting hello`,
-        this.#isKept ? 'every OK is on disk before you see it' : '',
-      ],
+      [`redis-cli -p ${port} SET greeting hello`, this.#isKept ? OK_MEANS[this.#durability] : ''],
       [
         `kill -9 ${process.pid}`,
         this.#isKept ? 'and start again: it is still there' : 'and everything is gone',

@@ -12,6 +12,7 @@ export interface ConfigFlags {
   readonly port?: string;
   readonly http?: string;
   readonly segmentBytes?: string;
+  readonly durability?: string;
   readonly passwordFile?: string;
   readonly set?: readonly string[];
 }
@@ -22,6 +23,7 @@ const NAMED: readonly (readonly [keyof ConfigFlags, flag: string, key: string])[
   ['port', '--port', 'redis.port'],
   ['http', '--http', 'http.port'],
   ['segmentBytes', '--segment-bytes', 'log.segmentBytes'],
+  ['durability', '--durability', 'durability.kind'],
   ['passwordFile', '--password-file', 'redis.passwordFile'],
 ];
 

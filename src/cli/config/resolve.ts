@@ -48,6 +48,7 @@ export async function resolveConfig(flags: ConfigFlags, environment: Environment
   for (const { name, default: value } of CONFIG_KEYS.values()) {
     if (value !== undefined && !origins.has(name)) origins.set(name, { kind: 'default' });
   }
+  faults.push(...unusedBounds(chosen));
   faults.sort((left, right) => lineOf(left) - lineOf(right));
   const config = faults.length > 0 ? null : v.parse(CONFIG_SCHEMA, treeOf([...chosen.values()]));
   return { config, origins, faults: faults.slice(0, FAULTS_MAX) };
@@ -70,6 +71,14 @@ function checkValue({ key, value, origin }: Setting): Fault | null {
   if (known === undefined || v.safeParse(known.schema, value).success) return null;
   const found = describeFound(value, known.isSecret);
   return { key, origin, message: `found ${found}, wanted ${known.wanted}` };
+}
+
+/** Bounds of what may be lost, where nothing may: somebody believes in something else than holds. */
+function unusedBounds(chosen: ReadonlyMap<string, Setting>): Fault[] {
+  if (chosen.get('durability.kind')?.value === 'buffered') return [];
+  return [...chosen.values()]
+    .filter(({ key }) => key.startsWith('durability.') && key !== 'durability.kind')
+    .map(({ key, origin }) => ({ key, origin, message: 'wanted only where durability.kind is buffered' }));
 }
 
 /**

@@ -9,6 +9,7 @@
 
 import * as v from 'valibot';
 import { CHECKPOINT_DEFAULTS } from '../../checkpoint/checkpoint-options.ts';
+import { BUFFERED_DEFAULTS } from '../../log/durability.ts';
 import { LOG_DEFAULTS } from '../../log/log-options.ts';
 import { LOCAL_DEFAULTS } from '../../ordering/local-options.ts';
 import {
@@ -18,7 +19,7 @@ import {
   OUTPUT_TOTAL_BYTES_MAX_DEFAULT,
 } from '../../server/redis-limits.ts';
 import { TRACE_LEVELS } from '../trace-levels.ts';
-import { bytes, choice, count, flag, secret, text } from './value-schema.ts';
+import { bytes, choice, count, duration, flag, secret, text } from './value-schema.ts';
 
 const KIB = 1024;
 const MIB = 1024 ** 2;
@@ -80,6 +81,28 @@ const log = v.strictObject({
   ),
 });
 
+const durability = v.strictObject({
+  kind: v.optional(
+    choice('when a command is answered: once it is on disk, or once it is written and synced soon', [
+      'synced',
+      'buffered',
+    ]),
+    'synced',
+  ),
+  intervalMs: v.optional(
+    duration('buffered: a sync begins so long after a write at the latest', { min: 1, max: 60_000 }),
+    BUFFERED_DEFAULTS.intervalMs,
+  ),
+  commandsMax: v.optional(
+    count('buffered: commands that a power cut may take at most', { min: 1, max: 1_000_000_000 }),
+    BUFFERED_DEFAULTS.commandsMax,
+  ),
+  bytesMax: v.optional(
+    bytes('buffered: bytes of the log that a power cut may take at most', { min: 64 * KIB, max: 256 * MIB }),
+    BUFFERED_DEFAULTS.bytesMax,
+  ),
+});
+
 const checkpoint = v.strictObject({
   checkpointsKept: v.optional(
     count('checkpoints that are kept; the log is kept back to the oldest', { min: 1, max: 64 }),
@@ -132,6 +155,7 @@ export const CONFIG_SCHEMA = v.strictObject({
   redis: v.optional(redis, {}),
   http: v.optional(http, {}),
   log: v.optional(log, {}),
+  durability: v.optional(durability, {}),
   checkpoint: v.optional(checkpoint, {}),
   ordering: v.optional(ordering, {}),
   trace: v.optional(trace, {}),
