@@ -11,7 +11,7 @@ export type LogEvent =
   | { readonly kind: 'segment-sealed'; readonly lastIndex: Index }
   /** Entries before `firstIndex` were dropped, behind a checkpoint that has them. */
   | { readonly kind: 'log-compacted'; readonly firstIndex: Index }
-  /** The disk took more than SLOW_SYNC_MS for a write and its sync; every answer waited. */
+  /** The disk took more than SLOW_SYNC_MS for a sync; with `synced` durability every answer waited. */
   | { readonly kind: 'slow-sync'; readonly tookMs: number; readonly bytes: number }
   /**
    * Commands are refused from now on: no space (TIDEMARK_DISK_FULL), or no file descriptors or memory

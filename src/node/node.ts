@@ -79,7 +79,7 @@ export interface NodeDistributions {
    * batch, so that none is understated.
    */
   readonly commandMs: Distribution;
-  /** A write to the log and its sync, in milliseconds. */
+  /** A sync of the log, in milliseconds. */
   readonly syncMs: Distribution;
   /** Commands of an entry. */
   readonly batchCommands: Distribution;

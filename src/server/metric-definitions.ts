@@ -117,12 +117,22 @@ const LOG: readonly MetricDefinition<NodeFigures>[] = [
   gauge('tidemark_first_index', 'First entry that the log holds', ({ stats }) => stats.firstIndex),
   gauge('tidemark_last_index', 'Last entry appended to the log', ({ stats }) => stats.lastIndex),
   gauge('tidemark_durable_index', 'Last entry that is durable', ({ stats }) => stats.durableIndex),
+  gauge(
+    'tidemark_commands_unsynced',
+    'Commands that are written and not durable',
+    ({ stats }) => stats.commandsUnsynced,
+  ),
+  gauge(
+    'tidemark_bytes_unsynced',
+    'Bytes of the log that are written and not durable',
+    ({ stats }) => stats.bytesUnsynced,
+  ),
   gauge('tidemark_applied_index', 'Last entry that was applied', ({ stats }) => stats.appliedIndex),
   counter('tidemark_log_written_bytes_total', 'Bytes written to the log', (f) => f.stats.log.bytesWritten),
   counter('tidemark_log_rotations_total', 'Log segments begun behind another', (f) => f.stats.log.rotations),
   seconds(
     'tidemark_log_sync_seconds',
-    'A write to the log and its sync',
+    'A sync of the log',
     TIME_BOUNDS_MS,
     ({ distributions }) => distributions.syncMs,
   ),
