@@ -6,6 +6,7 @@ import type { Index } from '../base/positions.ts';
 /** A sync that takes longer than this is told of, in milliseconds: people notice that answers are late. */
 export const SLOW_SYNC_MS = 500;
 
+/** What happens to a log, as those who watch it are told. */
 export type LogEvent =
   /** A segment is full: entries up to `lastIndex` are in segments that never change again. */
   | { readonly kind: 'segment-sealed'; readonly lastIndex: Index }

@@ -59,6 +59,7 @@ export interface ListenOptions {
   onAcceptFailed?(error: Error): void;
 }
 
+/** A port that is listened on. */
 export interface Listener {
   readonly host: string;
   /** The port in fact, when 0 was asked for. */

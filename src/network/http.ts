@@ -26,18 +26,21 @@ const IDLE_MS = 30_000;
 /** How often connections are held against HEADERS_MS. */
 const LOOK_MS = 1_000;
 
+/** What somebody asks. */
 export interface HttpRequest {
   readonly method: string;
   /** Without the query. */
   readonly path: string;
 }
 
+/** What is answered. */
 export interface HttpReply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
+/** Where to listen for HTTP, and who answers. */
 export interface HttpListenOptions {
   readonly host: string;
   /** 0 lets the operating system choose. */

@@ -63,6 +63,7 @@ export type NodeEvent = NodeHappening & {
   readonly at: number;
 };
 
+/** What `node.events` takes. */
 export interface EventsOptions {
   /** Ends the reading: it throws the signal's reason. */
   readonly signal?: AbortSignal;

@@ -19,6 +19,7 @@ import { type InformedNode, nodeInfo } from './node-info.ts';
 import type { RedisServer } from './redis-server.ts';
 import { statusOf } from './status.ts';
 
+/** Where the port for monitors listens. */
 export interface HttpServerOptions {
   /** @default '127.0.0.1' */
   readonly host?: string;
@@ -58,6 +59,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   return server;
 }
 
+/** A port for monitors that listens; made by `startHttpServer`. */
 export class HttpServer {
   readonly #metrics = new Metrics();
   readonly #routes = new Map<string, () => HttpReply | Promise<HttpReply>>([

@@ -45,11 +45,13 @@ foreground() {
 export async function runShell(block: Block, place: Place): Promise<void> {
   const notes = mkdtempSync(join(place.notes, 'sh-'));
   const statements = statementsOf({ ...block, text: await place.withPorts(block.text) });
-  const port = await place.withPorts('6401');
-  const steps = statements.map((statement, at) => stepOf(statement, join(notes, String(at)), port));
+  const steps = statements.map((statement, at) => stepOf(statement, join(notes, String(at))));
   const script = join(notes, 'script');
   writeFileSync(script, `${PRELUDE}\n${steps.join('\n')}\npwd >'${join(notes, 'cwd')}'\n`);
-  const code = await runScript(script, { ...place.env, NOTES: notes, TIDEMARK_REDIS_PORT: port }, place);
+  // A server that a document starts without a port has the usual one, which may be a user's here.
+  const port = await place.withPorts('6401');
+  const env = { ...place.env, NOTES: notes, TIDEMARK_REDIS_PORT: port };
+  const code = await runScript(script, env, place);
   const printed = statements.map((_statement, at) => outputIn(join(notes, String(at))));
   place.printed = printed.join('');
   if (code !== 0) throw new Error(`${block.path}:${block.line} ended with ${code}:\n\n${place.printed}`);
@@ -100,16 +102,10 @@ export function statementsOf({ text, line }: Pick<Block, 'text' | 'line'>): Stat
 }
 
 /** What bash runs for a statement. Its output goes to a file, where no program takes it for a pipe. */
-function stepOf({ command, exitCode }: Statement, output: string, port: string): string {
-  const run = SERVER.test(command) ? `foreground ${onPort(command, port)}` : command;
+function stepOf({ command, exitCode }: Statement, output: string): string {
+  const run = SERVER.test(command) ? `foreground ${command}` : command;
   const checked = exitCode === 0 ? run : `set +e\n${run}\nc=$?\nset -e\n[ $c = ${exitCode} ]`;
   return `exec >'${output}' 2>&1\n${checked}`;
-}
-
-/** A server that a document starts without a port has the usual one, which may be a user's here. */
-function onPort(command: string, port: string): string {
-  if (/--port\b|\bserve\b/.test(command)) return command;
-  return command.replace(SERVER, (start) => `${start}${start === 'npm start' ? ' --' : ''} --port ${port}`);
 }
 
 /** Without what bash itself says when a program that it started was killed. */
