@@ -1,0 +1,185 @@
+/**
+ * Which checkpoints are kept, and why. Policies compose: what any of them wants stays. Only the limit of
+ * bytes takes away, oldest first, and never what is kept because it is among the newest, tagged, or needed.
+ *
+ *  - *newest*: the newest so many.
+ *  - *age*: everything younger.
+ *  - *generations*: the newest of each of the last so many hours, days, weeks and months that have any
+ *    (grandfather-father-son; UTC, weeks begin on Monday).
+ *  - *spaced*: so many over the whole of history, so that rewinding to any moment costs at most about twice
+ *    what it would with so many evenly spaced ones. Whenever there is one too many, the one goes that leaves
+ *    the smallest gap: the online checkpointing problem (Bringmann et al., arXiv 1302.4216), greedily.
+ *  - *tag*: whoever tagged it takes the tag off again.
+ *  - *needed*: what another one needs to be restored when files are damaged (checkpoint-store.ts).
+ *
+ * What a kept checkpoint needs is never removed, whatever the policy: that is the business of the store.
+ *
+ * Pure: no I/O, no clock.
+ */
+
+import type { Index } from '../base/positions.ts';
+
+/** How many of each are kept, 0 for none. */
+export interface Generations {
+  readonly hourly: number;
+  readonly daily: number;
+  readonly weekly: number;
+  readonly monthly: number;
+}
+
+export interface RetentionPolicy {
+  /** The newest so many stay: at least 1. */
+  readonly checkpointsKept: number;
+  /** Everything younger stays, in milliseconds; 0: nothing because of its age. */
+  readonly checkpointAgeMs: number;
+  readonly generations: Generations;
+  /** So many, spaced over the whole of history; 0: none. */
+  readonly spacedKept: number;
+  /** Bytes that all kept files may take together; null: any. */
+  readonly checkpointBytesMax: number | null;
+}
+
+/** A checkpoint as this policy sees it. */
+export interface RetainedPoint {
+  readonly index: Index;
+  /** Milliseconds since 1970. */
+  readonly takenAt: number;
+  /** Every file that it needs. */
+  readonly files: readonly { readonly id: string; readonly bytes: number }[];
+  readonly tags: readonly string[];
+  /** Why another one needs it; null when none does. */
+  readonly neededAs: string | null;
+}
+
+/** One checkpoint, and what keeps it alive; nothing does when `reasons` is empty. */
+export interface Retained<Point> {
+  readonly point: Point;
+  /** For people: `among the newest 3`, `younger than 24 h`, `daily`, `tag before-deploy`. */
+  readonly reasons: readonly string[];
+}
+
+/** @param points Newest first. @param now Milliseconds since 1970. */
+export function retain<Point extends RetainedPoint>(
+  points: readonly Point[],
+  policy: RetentionPolicy,
+  now: number,
+): Retained<Point>[] {
+  const firm = points.map((point, at) => firmReasons(point, at, policy));
+  const wished = wishes(points, policy, now);
+  const kept = points.map((point, at) => ({ point, reasons: [...firm[at]!, ...wished[at]!] }));
+  if (policy.checkpointBytesMax === null) return kept;
+  return withinBytes(kept, (at) => firm[at]!.length > 0, policy.checkpointBytesMax);
+}
+
+/** Bytes of all files that so many checkpoints need together. */
+export function bytesOf(points: readonly RetainedPoint[]): number {
+  const files = new Map(points.flatMap(({ files }) => files.map(({ id, bytes }) => [id, bytes])));
+  return [...files.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** What no limit overrules. */
+function firmReasons(
+  { tags, neededAs }: RetainedPoint,
+  at: number,
+  { checkpointsKept }: RetentionPolicy,
+): string[] {
+  const newest = at < checkpointsKept ? [`among the newest ${checkpointsKept}`] : [];
+  const needed = neededAs === null ? [] : [neededAs];
+  return [...newest, ...tags.map((tag) => `tag ${tag}`), ...needed];
+}
+
+function wishes(points: readonly RetainedPoint[], policy: RetentionPolicy, now: number): string[][] {
+  const reasons: string[][] = points.map(() => []);
+  points.forEach(({ takenAt }, at) => {
+    if (now - takenAt < policy.checkpointAgeMs)
+      reasons[at]!.push(`younger than ${hours(policy.checkpointAgeMs)}`);
+  });
+  for (const [name, bucketOf] of Object.entries(BUCKETS) as [keyof Generations, BucketOf][]) {
+    for (const at of newestOfBuckets(points, bucketOf, policy.generations[name])) reasons[at]!.push(name);
+  }
+  for (const at of spaced(points, policy.spacedKept)) reasons[at]!.push('spaced');
+  return reasons;
+}
+
+type BucketOf = (ms: number) => number;
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+/** 1970 began on a Thursday. */
+const MONDAY_DAYS = 3;
+
+const BUCKETS: Readonly<Record<keyof Generations, BucketOf>> = {
+  hourly: (ms) => Math.floor(ms / HOUR_MS),
+  daily: (ms) => Math.floor(ms / DAY_MS),
+  weekly: (ms) => Math.floor((ms / DAY_MS + MONDAY_DAYS) / 7),
+  monthly: monthOf,
+};
+
+/** Months since 1970, by the civil calendar (Hinnant, "chrono-compatible low-level date algorithms"). */
+function monthOf(ms: number): number {
+  const days = Math.floor(ms / DAY_MS) + 719_468;
+  const era = Math.floor(days / 146_097);
+  const dayOfEra = days - era * 146_097;
+  const yearOfEra = Math.floor(
+    (dayOfEra -
+      Math.floor(dayOfEra / 1460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
+  );
+  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const monthFromMarch = Math.floor((5 * dayOfYear + 2) / 153);
+  return (era * 400 + yearOfEra - 1970) * 12 + monthFromMarch + 2;
+}
+
+function newestOfBuckets(points: readonly RetainedPoint[], bucketOf: BucketOf, count: number): number[] {
+  const seen = new Set<number>();
+  const kept: number[] = [];
+  points.forEach(({ takenAt }, at) => {
+    const bucket = bucketOf(takenAt);
+    if (seen.has(bucket) || seen.size >= count) return;
+    seen.add(bucket);
+    kept.push(at);
+  });
+  return kept;
+}
+
+/** Positions of `count` points, from which each next one too many has been taken. */
+function spaced(points: readonly RetainedPoint[], count: number): number[] {
+  const kept = points.map((_, at) => at);
+  if (count === 0) return [];
+  const indexAt = (place: number): number => points[kept[place]!]?.index ?? 0;
+  while (kept.length > count) {
+    let least = { place: kept.length - 1, gap: Infinity };
+    // From the oldest on; the newest is the end of history, and stays.
+    for (let place = kept.length - 1; place > 0; place--) {
+      const before = place === kept.length - 1 ? 0 : indexAt(place + 1);
+      const gap = indexAt(place - 1) - before;
+      if (gap < least.gap) least = { place, gap };
+    }
+    kept.splice(least.place, 1);
+  }
+  return kept;
+}
+
+/** Gives up the oldest that nothing firm keeps, where that frees bytes, until the rest is small enough. */
+function withinBytes<Point extends RetainedPoint>(
+  all: readonly Retained<Point>[],
+  isFirm: (at: number) => boolean,
+  bytesMax: number,
+): Retained<Point>[] {
+  const result = [...all];
+  const left = (): Point[] => result.filter(({ reasons }) => reasons.length > 0).map(({ point }) => point);
+  for (let at = result.length - 1; at >= 0 && bytesOf(left()) > bytesMax; at--) {
+    const { point, reasons } = result[at]!;
+    if (isFirm(at) || reasons.length === 0) continue;
+    const without = left().filter((other) => other !== point);
+    if (bytesOf(without) < bytesOf(left())) result[at] = { point, reasons: [] };
+  }
+  return result;
+}
+
+function hours(ms: number): string {
+  return ms % HOUR_MS === 0 ? `${ms / HOUR_MS} h` : `${Math.round(ms / 1000)} s`;
+}

@@ -1,0 +1,172 @@
+/**
+ * Which checkpoints are kept (src/checkpoint/retention.ts). Goal: each policy keeps what it says, all together
+ * keep what any of them wants, and the limit of bytes takes the oldest of the rest. Method: tables, the
+ * calendar of `Date`, and long runs with one checkpoint after the other.
+ */
+
+import { deepStrictEqual, ok, strictEqual } from 'node:assert';
+import { test } from 'node:test';
+import { toIndex } from '../src/base/positions.ts';
+import {
+  bytesOf,
+  type Retained,
+  type RetainedPoint,
+  type RetentionPolicy,
+  retain,
+} from '../src/checkpoint/retention.ts';
+import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
+
+const HOUR_MS = 3_600_000;
+const NOW = Date.UTC(2026, 10, 21, 12);
+const NONE: RetentionPolicy = {
+  checkpointsKept: 1,
+  checkpointAgeMs: 0,
+  generations: { hourly: 0, daily: 0, weekly: 0, monthly: 0 },
+  spacedKept: 0,
+  checkpointBytesMax: null,
+};
+
+/** One checkpoint each hour, newest first, each with a file of its own. */
+function hourly(count: number): RetainedPoint[] {
+  return Array.from({ length: count }, (_, at) => point(count - at, NOW - at * HOUR_MS));
+}
+
+function point(index: number, takenAt: number, more: Partial<RetainedPoint> = {}): RetainedPoint {
+  const files = [{ id: `f${index}`, bytes: 100 }];
+  return { index: toIndex(index), takenAt, files, tags: [], neededAs: null, ...more };
+}
+
+function keptIndices(retained: readonly Retained<RetainedPoint>[]): number[] {
+  return retained.filter(({ reasons }) => reasons.length > 0).map((one) => one.point.index);
+}
+
+test('retention: the newest stay', () => {
+  deepStrictEqual(keptIndices(retain(hourly(10), { ...NONE, checkpointsKept: 3 }, NOW)), [10, 9, 8]);
+});
+
+test('retention: what is younger stays, and says why', () => {
+  const retained = retain(hourly(100), { ...NONE, checkpointAgeMs: 24 * HOUR_MS }, NOW);
+  strictEqual(keptIndices(retained).length, 24);
+  deepStrictEqual(retained[0]!.reasons, ['among the newest 1', 'younger than 24 h']);
+  deepStrictEqual(retained[24]!.reasons, []);
+});
+
+test('retention: generations keep the newest of each hour, day, week and month, as the calendar has them', () => {
+  const points = hourly(24 * 400);
+  const generations = { hourly: 5, daily: 7, weekly: 4, monthly: 12 };
+  const retained = retain(points, { ...NONE, generations }, NOW);
+  for (const [name, count] of Object.entries(generations)) {
+    const kept = retained.filter(({ reasons }) => reasons.includes(name)).map((one) => one.point.takenAt);
+    const want = new Map<string, number>();
+    for (const { takenAt } of points) {
+      const bucket = calendarBucket(name, takenAt);
+      if (!want.has(bucket) && want.size < count) want.set(bucket, takenAt);
+    }
+    deepStrictEqual(kept, [...want.values()], name);
+  }
+});
+
+function calendarBucket(name: string, ms: number): string {
+  const date = new Date(ms);
+  if (name === 'hourly') return date.toISOString().slice(0, 13);
+  if (name === 'daily') return date.toISOString().slice(0, 10);
+  if (name === 'monthly') return date.toISOString().slice(0, 7);
+  const monday = new Date(ms - ((date.getUTCDay() + 6) % 7) * 24 * HOUR_MS);
+  return monday.toISOString().slice(0, 10);
+}
+
+test('retention: a time long ago has its month too', () => {
+  for (const iso of ['1970-01-01', '1972-02-29', '2000-02-29', '2000-03-01', '2100-02-28', '2100-03-01']) {
+    const ms = Date.parse(iso);
+    const points = [point(2, ms), point(1, ms - 24 * HOUR_MS)];
+    const retained = retain(points, { ...NONE, generations: { ...NONE.generations, monthly: 9 } }, ms);
+    const isSameMonth = new Date(ms - 24 * HOUR_MS).getUTCMonth() === new Date(ms).getUTCMonth();
+    strictEqual(keptIndices(retained).length, isSameMonth ? 1 : 2, iso);
+  }
+});
+
+for (const spacedKept of [3, 8, 20, 64]) {
+  test(`retention: ${spacedKept} spaced ones leave no gap above twice the even one`, () => {
+    let points: RetainedPoint[] = [];
+    for (let index = 1; index <= 2000; index++) {
+      points = [point(index, NOW), ...points];
+      const retained = retain(points, { ...NONE, spacedKept }, NOW);
+      points = retained.filter(({ reasons }) => reasons.length > 0).map((one) => one.point);
+      ok(points.length <= spacedKept, `${points.length} are kept`);
+      if (index < spacedKept) continue;
+      const positions = [...points.map((one) => Number(one.index)), 0];
+      const gaps = positions.slice(1).map((before, at) => positions[at]! - before);
+      const even = index / spacedKept;
+      ok(
+        Math.max(...gaps) <= 2 * even + 1,
+        `at ${index} a gap of ${Math.max(...gaps)}, even ones have ${even}`,
+      );
+    }
+  });
+}
+
+test('retention: tags and what others need stay, whatever the limit of bytes', () => {
+  const points = hourly(6).map((one) => {
+    if (one.index === 1) return { ...one, tags: ['before-deploy'] };
+    return one.index === 2 ? { ...one, neededAs: 'the way back when files of the newest are damaged' } : one;
+  });
+  const policy = { ...NONE, checkpointAgeMs: 24 * HOUR_MS, checkpointBytesMax: 400 };
+  const retained = retain(points, policy, NOW);
+  deepStrictEqual(keptIndices(retained), [6, 5, 2, 1]);
+  deepStrictEqual(keptIndices(retain(points, { ...policy, checkpointBytesMax: 0 }, NOW)), [6, 2, 1]);
+});
+
+test('retention: giving up one whose files others need frees nothing, so it stays', () => {
+  const shared = { id: 'base', bytes: 1000 };
+  const points = [
+    point(3, NOW, { files: [shared, { id: 'c', bytes: 10 }] }),
+    point(2, NOW, { files: [shared, { id: 'b', bytes: 10 }] }),
+    point(1, NOW, { files: [shared] }),
+  ];
+  const policy = { ...NONE, checkpointAgeMs: HOUR_MS, checkpointBytesMax: 1010 };
+  const retained = retain(points, policy, NOW);
+  deepStrictEqual(keptIndices(retained), [3, 1]);
+  strictEqual(bytesOf([points[0]!, points[2]!]), 1010);
+});
+
+test('retention: what any policy keeps alone, all keep together; and twice is once', (t) => {
+  const random = new SeededRandom(seedOf(t));
+  for (let run = 0; run < 300; run++) {
+    let at = NOW;
+    const points = Array.from({ length: random.between(1, 60) }, (_, place) => {
+      at -= random.below(40 * HOUR_MS);
+      const tags = random.happens(0.05) ? ['kept'] : [];
+      return point(1000 - 10 * place, at, { tags });
+    });
+    points.sort((one, other) => other.index - one.index);
+    const policy: RetentionPolicy = {
+      checkpointsKept: random.between(1, 5),
+      checkpointAgeMs: random.below(100 * HOUR_MS),
+      generations: {
+        hourly: random.below(5),
+        daily: random.below(5),
+        weekly: random.below(5),
+        monthly: random.below(5),
+      },
+      spacedKept: random.below(6),
+      checkpointBytesMax: null,
+    };
+    const kept = keptIndices(retain(points, policy, NOW));
+    const alone: RetentionPolicy[] = [
+      { ...NONE, checkpointsKept: policy.checkpointsKept },
+      { ...NONE, checkpointAgeMs: policy.checkpointAgeMs },
+      { ...NONE, generations: policy.generations },
+      { ...NONE, spacedKept: policy.spacedKept },
+    ];
+    const union = new Set(alone.flatMap((one) => keptIndices(retain(points, one, NOW))));
+    deepStrictEqual(
+      kept,
+      points.map(({ index }) => Number(index)).filter((index) => union.has(index)),
+    );
+    const left = points.filter(({ index }) => kept.includes(index));
+    const again = keptIndices(retain(left, { ...policy, spacedKept: 0 }, NOW));
+    for (const index of keptIndices(retain(points, { ...policy, spacedKept: 0 }, NOW)))
+      ok(again.includes(index));
+  }
+});
