@@ -14,6 +14,9 @@ export type { Distribution, DistributionSummary } from './base/histogram.ts';
 export type { Index, Term, Timeline } from './base/positions.ts';
 export type { Clock, Timer } from './base/time.ts';
 export type { CheckpointOptions } from './checkpoint/checkpoint-options.ts';
+export type { Generations } from './checkpoint/retention.ts';
+export type { AdaptiveSchedule, Schedule } from './checkpoint/schedule/schedule-options.ts';
+export type { ScheduleStats } from './checkpoint/schedule/scheduler.ts';
 export type { StateRoot } from './engine/engine.ts';
 export {
   type Call,
@@ -56,8 +59,9 @@ export type {
   NodeRecovery,
   NodeStats,
   RestoredCheckpoint,
+  TakeOptions,
 } from './node/node.ts';
-export type { CheckpointSummary } from './node/node-checkpoints.ts';
+export type { CheckpointSummary, KeptCheckpoint } from './node/node-checkpoints.ts';
 export { local, type OpenOptions, type OrderingChoice, open } from './node/open.ts';
 export type { LocalOptions } from './ordering/local-options.ts';
 export type { CommandSink, Ordering, ReadSink } from './ordering/ordering.ts';

@@ -188,7 +188,17 @@ test('checkpoint format: names are in UTC and tell the kinds of files apart', ()
 
 test('checkpoint options: defaults are filled in, and what cannot work is refused', () => {
   deepStrictEqual(resolveCheckpointOptions({}), {
+    checkpointIntervalMs: 3_600_000,
+    checkpointEntries: null,
+    checkpointLogBytes: null,
+    adaptive: null,
     checkpointsKept: 3,
+    checkpointAgeMs: 86_400_000,
+    generations: { hourly: 0, daily: 0, weekly: 0, monthly: 0 },
+    spacedKept: 0,
+    checkpointBytesMax: null,
+    logAgeMs: 86_400_000,
+    logBytesMax: 1024 ** 3,
     checkpointOnClose: true,
     compactLogAfterCheckpoint: true,
     loadConcurrency: 4,
@@ -204,6 +214,20 @@ test('checkpoint options: defaults are filled in, and what cannot work is refuse
     { bufferBytes: 100 },
     { verifyBytesMax: -1 },
     { unknown: 1 },
+    { checkpointAgeMs: -1 },
+    { generations: { daily: 1001 } },
+    { generations: { yearly: 1 } },
+    { spacedKept: 1 },
+    { checkpointBytesMax: 1000 },
+    { logAgeMs: 1.5 },
+    { logBytesMax: '1 GiB' },
+    { checkpointIntervalMs: 10 },
+    { checkpointIntervalMs: 2 ** 31 },
+    { checkpointEntries: 0 },
+    { checkpointLogBytes: 10 },
+    { adaptive: { kind: 'daily' } },
+    { adaptive: { kind: 'stepwise', rpoMs: 1 } },
+    { adaptive: { kind: 'optimal', pauseMsMin: 10 } },
   ]) {
     throws(() => resolveCheckpointOptions(wrong as object), { code: 'TIDEMARK_OPTION_INVALID' });
   }

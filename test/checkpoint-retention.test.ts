@@ -1,7 +1,7 @@
 /**
- * Which checkpoints are kept (src/checkpoint/retention.ts). Goal: each policy keeps what it says, all together
- * keep what any of them wants, and the limit of bytes takes the oldest of the rest. Method: tables, the
- * calendar of `Date`, and long runs with one checkpoint after the other.
+ * Which checkpoints are kept (src/checkpoint/retention.ts). Goal: each policy keeps what it says, all
+ * together keep what any of them wants, and the limit of bytes takes the oldest of the rest. Method: tables,
+ * the calendar of `Date`, and long runs with one checkpoint after the other.
  */
 
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
@@ -52,7 +52,7 @@ test('retention: what is younger stays, and says why', () => {
   deepStrictEqual(retained[24]!.reasons, []);
 });
 
-test('retention: generations keep the newest of each hour, day, week and month, as the calendar has them', () => {
+test('retention: generations keep the newest of each hour, day, week and month', () => {
   const points = hourly(24 * 400);
   const generations = { hourly: 5, daily: 7, weekly: 4, monthly: 12 };
   const retained = retain(points, { ...NONE, generations }, NOW);

@@ -51,7 +51,7 @@ test('schedule: no other interval wastes less', (t) => {
   }
 });
 
-test("schedule: with cheap checkpoints it is Young's, and it grows with cost and with time between failures", () => {
+test("schedule: with cheap checkpoints it is Young's; it grows with cost and time between failures", () => {
   for (const mtbfMs of [1e6, 1e8, 1e10, 1e12]) {
     const economy = { costMs: mtbfMs * 1e-4, mtbfMs, replayShare: 1 };
     near(optimalIntervalMs(economy), youngIntervalMs(economy), 0.01);

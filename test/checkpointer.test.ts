@@ -43,9 +43,9 @@ async function make(checkpointsKept = 3): Promise<Made> {
           release: () => void made.held--,
         };
       },
-      onCommitted: async ({ index }, oldest) => {
+      onCommitted: async ({ info }) => {
         if (made.compactionFailure !== null) throw made.compactionFailure;
-        made.committed.push([index, oldest]);
+        made.committed.push([info.index, disk.store.compactableIndex(() => 0)]);
       },
       onFailed: (failure) => made.failures.push(failure),
       onProblem: (problem) => made.problems.push(problem),

@@ -24,7 +24,7 @@ import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { assertUnchanged, type DiskBytes, diskFrom, readDisk } from './support/disk-bytes.ts';
 import { seedOf } from './support/seed.ts';
-import { DATA_DIR, IDLE_MS, LOG_DIR, SEGMENT_BYTES, settle } from './support/test-log.ts';
+import { DATA_DIR, IDLE_MS, LOG_DIR, NEWEST_ONLY, SEGMENT_BYTES, settle } from './support/test-log.ts';
 
 const IS_SOAK = process.env['SOAK'] === '1';
 const SAMPLED_BYTES = 200;
@@ -68,7 +68,7 @@ function openOn(fs: FileSystem, content: Content, clock = new ManualClock(), see
   return open({
     dir: DATA_DIR,
     log: { segmentBytes: SEGMENT_BYTES },
-    checkpoint: { checkpointOnClose: content === 'checkpoints' },
+    checkpoint: { ...NEWEST_ONLY, checkpointOnClose: content === 'checkpoints' },
     doors: { fs, clock, chance: new SeededRandom(seed) },
   });
 }

@@ -15,7 +15,7 @@ import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { assertUnchanged, damage, diskFrom, readDisk } from './support/disk-bytes.ts';
 import { HeldReads } from './support/held-reads.ts';
-import { DATA_DIR, SEGMENT_BYTES } from './support/test-log.ts';
+import { DATA_DIR, NEWEST_ONLY, SEGMENT_BYTES } from './support/test-log.ts';
 
 const CHECKPOINTS = `${DATA_DIR}/checkpoints`;
 
@@ -24,7 +24,8 @@ let seedsUsed = 0;
 
 function openOn(fs: FileSystem, checkpoint: CheckpointOptions = {}) {
   const doors = { fs, chance: new SeededRandom(++seedsUsed) };
-  return open({ dir: DATA_DIR, log: { segmentBytes: SEGMENT_BYTES }, checkpoint, doors });
+  const options = { ...NEWEST_ONLY, ...checkpoint };
+  return open({ dir: DATA_DIR, log: { segmentBytes: SEGMENT_BYTES }, checkpoint: options, doors });
 }
 
 type OpenNode = Awaited<ReturnType<typeof openOn>>;

@@ -14,6 +14,7 @@ import {
   decodeStatus,
   EARLIER_VERSIONS_MAX,
   encodeStatus,
+  NO_SERVICE,
   type Status,
   type StatusUpdate,
   updateStatus,
@@ -48,23 +49,25 @@ const status: Status = {
   segmentSequence: 3,
   membership: [{ id: 1, role: 'voter' }],
   installing: null,
+  service: NO_SERVICE,
 };
 
 const content = numberStatus(numberStatus(null, status), { ...status, commitIndex: toIndex(900) });
 
 test('status copies: the bytes on disk do not change (format v1)', () => {
   const slot = Buffer.from(encodeCopy(content, 2));
-  strictEqual(slot.subarray(0, 24).toString('hex'), '544d53544154555301000200200100000200000000000000');
+  strictEqual(slot.subarray(0, 24).toString('hex'), '544d535441545553010002005d0100000200000000000000');
   strictEqual(
-    slot.subarray(56, 56 + 288).toString('utf8'),
+    slot.subarray(56, 56 + 349).toString('utf8'),
     '{"clusterId":"00112233445566778899aabbccddeeff","nodeId":1,"incarnation":1,' +
       '"machine":{"name":"keyvalue","version":1},"earlierVersions":[],"timeline":1,"term":7,"view":0,' +
       '"vote":0,"commitIndex":900,"firstIndex":1,"segmentSequence":3,' +
-      '"membership":[{"id":1,"role":"voter"}],"installing":null}',
+      '"membership":[{"id":1,"role":"voter"}],"installing":null,' +
+      '"service":{"isRunning":false,"failuresMilli":0,"servedMs":0}}',
   );
   strictEqual(
     Buffer.from(sha256(slot)).toString('hex'),
-    '798bfcb2af07e8e247f989445779ef58cea09001a6b3255955a712c8a66f4701',
+    'b970e91f0326f42e6bf93dfaf3b75c6450197b709e5af13a1f096bd46aec568b',
   );
 });
 
@@ -74,7 +77,7 @@ test('status copies: the largest status fits its slot, and comes back', () => {
     ...status,
     nodeId: max,
     incarnation: max,
-    machine: { name: '\u0001'.repeat(MACHINE_NAME_MAX), version: max },
+    machine: { name: '\u{ffff}'.repeat(MACHINE_NAME_MAX), version: max },
     earlierVersions: Array.from({ length: EARLIER_VERSIONS_MAX }, (_, at) => ({
       version: max - EARLIER_VERSIONS_MAX + at,
       lastIndex: toIndex(max - EARLIER_VERSIONS_MAX + at),
@@ -91,6 +94,7 @@ test('status copies: the largest status fits its slot, and comes back', () => {
       role: 'learner',
     })),
     installing: { index: toIndex(max), root: 'f'.repeat(64) },
+    service: { isRunning: false, failuresMilli: max, servedMs: max },
   };
   const decoded = decodeCopy(encodeCopy(numberStatus(null, largest), 0), 0);
   deepStrictEqual(decoded.kind === 'valid' && decoded.content.status, largest);
@@ -106,6 +110,11 @@ for (const { name, changed, fault } of [
   { name: 'nothing', changed: '', fault: 'text' },
   { name: 'a list', changed: '[]', fault: 'text' },
   { name: 'white space', changed: `${text} `, fault: 'text' },
+  {
+    name: 'a service that is none',
+    changed: text.replace('"servedMs":0', '"servedMs":-1'),
+    fault: 'service',
+  },
   { name: 'an unknown field', changed: text.replace('"vote":0', '"vote":0,"x":1'), fault: 'text' },
   { name: 'a repeated field', changed: text.replace('"vote":0', '"vote":0,"vote":0'), fault: 'text' },
   { name: 'another notation', changed: text.replace('812', '8.12e2'), fault: 'text' },
@@ -124,6 +133,11 @@ for (const { name, changed, fault } of [
   },
   { name: 'timeline 0', changed: text.replace('"timeline":1', '"timeline":0'), fault: 'timeline' },
   { name: 'first index 0', changed: text.replace('"firstIndex":1', '"firstIndex":0'), fault: 'firstIndex' },
+  {
+    name: 'a machine with a control character',
+    changed: text.replace('keyvalue', '\\u0007'),
+    fault: 'machine',
+  },
   { name: 'a machine without a name', changed: text.replace('keyvalue', ''), fault: 'machine' },
   ...[
     { name: 'versions that are no list', list: '{}' },

@@ -12,6 +12,7 @@ import { isTidemarkError, type TidemarkError } from '../src/base/errors.ts';
 import { type Term, toIndex, toTerm, toTimeline } from '../src/base/positions.ts';
 import { inspectStatus, StatusFile } from '../src/log/status.ts';
 import type { Member, Status } from '../src/log/status-content.ts';
+import { NO_SERVICE } from '../src/log/status-content.ts';
 import {
   encodeCopy,
   type NumberedStatus,
@@ -40,6 +41,7 @@ const status: Status = {
   segmentSequence: 0,
   membership: fieldsOf(0).membership,
   installing: null,
+  service: NO_SERVICE,
 };
 
 /** What changes with the term: enough that two versions of a copy differ in four sectors. */

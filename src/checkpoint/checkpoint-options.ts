@@ -1,20 +1,66 @@
-/** Options of checkpoints. */
+/** Options of checkpoints: when they are taken, which are kept, how they are written and read. */
 
 import { invalidOption, requireInteger, requireKnownOptions } from '../base/options.ts';
+import type { Generations } from './retention.ts';
+import { resolveSchedule, SCHEDULE_DEFAULTS, type Schedule } from './schedule/schedule-options.ts';
 
-/** Every field is optional; `CHECKPOINT_DEFAULTS` is the whole list. */
-export interface CheckpointOptions {
+/**
+ * Every field is optional; `CHECKPOINT_DEFAULTS` is the whole list. What says when checkpoints are taken is in
+ * {@link Schedule}.
+ */
+export interface CheckpointOptions extends Partial<Schedule> {
   /**
-   * Checkpoints that are kept: 1 to 64. Older ones are what is left when the newest is damaged; the log is
-   * kept back to the oldest.
+   * Checkpoints that are always kept, the newest ones: 1 to 64. Older ones are what is left when the newest
+   * is damaged; the log is kept back to the oldest of them.
    * @default 3
    */
   readonly checkpointsKept?: number;
 
+  /**
+   * Every checkpoint younger than this is kept, in milliseconds: 0 to 10 years. 0 keeps none for its age.
+   * @default 86400000
+   */
+  readonly checkpointAgeMs?: number;
+
+  /**
+   * The newest checkpoint of each of the last so many hours, days, weeks and months that have any is kept: 0
+   * to 1000 of each. @default none
+   */
+  readonly generations?: Partial<Generations>;
+
+  /**
+   * So many checkpoints are kept over the whole of history, spaced so that going back to any moment costs at
+   * most about twice what it would with evenly spaced ones: 0, or 2 to 1000.
+   * @default 0
+   */
+  readonly spacedKept?: number;
+
+  /**
+   * Bytes that all kept checkpoints may take together, from 1 MiB; null: any. Above it the oldest go that are
+   * neither among the newest `checkpointsKept`, nor tagged, nor needed by these.
+   * @default null
+   */
+  readonly checkpointBytesMax?: number | null;
+
+  /**
+   * The log is kept back to the oldest checkpoint younger than this, in milliseconds: 0 to 10 years. One can
+   * rewind to any moment from there on.
+   * @default 86400000
+   */
+  readonly logAgeMs?: number;
+
+  /**
+   * Bytes of log that are kept for rewinding only: 0 to 2^53-1. What a start may need is kept in any case.
+   * @default 1073741824
+   */
+  readonly logBytesMax?: number;
+
   /** Whether a node takes a checkpoint when it is closed. @default true */
   readonly checkpointOnClose?: boolean;
 
-  /** Whether the log is compacted up to the oldest kept checkpoint when one was taken. @default true */
+  /**
+   * Whether the log is compacted when a checkpoint was taken; never beyond what is kept of it. @default true
+   */
   readonly compactLogAfterCheckpoint?: boolean;
 
   /**
@@ -34,10 +80,21 @@ export interface CheckpointOptions {
   readonly verifyBytesMax?: number;
 }
 
-export type ResolvedCheckpointOptions = Required<CheckpointOptions>;
+export type ResolvedCheckpointOptions = Required<Omit<CheckpointOptions, 'generations' | keyof Schedule>> &
+  Schedule & { readonly generations: Generations };
+
+const DAY_MS = 24 * 3_600_000;
+const AGE_MS_MAX = 3650 * DAY_MS;
 
 export const CHECKPOINT_DEFAULTS: ResolvedCheckpointOptions = Object.freeze({
+  ...SCHEDULE_DEFAULTS,
   checkpointsKept: 3,
+  checkpointAgeMs: DAY_MS,
+  generations: Object.freeze({ hourly: 0, daily: 0, weekly: 0, monthly: 0 }),
+  spacedKept: 0,
+  checkpointBytesMax: null,
+  logAgeMs: DAY_MS,
+  logBytesMax: 1024 ** 3,
   checkpointOnClose: true,
   compactLogAfterCheckpoint: true,
   loadConcurrency: 4,
@@ -48,14 +105,34 @@ export const CHECKPOINT_DEFAULTS: ResolvedCheckpointOptions = Object.freeze({
 /** Fills in defaults and rejects what cannot work. */
 export function resolveCheckpointOptions(options: CheckpointOptions): ResolvedCheckpointOptions {
   requireKnownOptions('checkpoint', options, CHECKPOINT_DEFAULTS);
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const resolved = { ...CHECKPOINT_DEFAULTS, ...Object.fromEntries(given) };
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const resolved = {
+    ...CHECKPOINT_DEFAULTS,
+    ...given,
+    generations: resolveGenerations(options.generations ?? {}),
+    ...resolveSchedule({ ...SCHEDULE_DEFAULTS, ...given }),
+  };
   requireInteger('checkpointsKept', resolved.checkpointsKept, 1, 64);
+  requireInteger('checkpointAgeMs', resolved.checkpointAgeMs, 0, AGE_MS_MAX);
+  requireInteger('spacedKept', resolved.spacedKept, 0, 1000);
+  if (resolved.spacedKept === 1) throw invalidOption('spacedKept', 1, '0, or 2 to 1000');
+  if (resolved.checkpointBytesMax !== null) {
+    requireInteger('checkpointBytesMax', resolved.checkpointBytesMax, 1024 ** 2, Number.MAX_SAFE_INTEGER);
+  }
+  requireInteger('logAgeMs', resolved.logAgeMs, 0, AGE_MS_MAX);
+  requireInteger('logBytesMax', resolved.logBytesMax, 0, Number.MAX_SAFE_INTEGER);
   requireBoolean('checkpointOnClose', resolved.checkpointOnClose);
   requireBoolean('compactLogAfterCheckpoint', resolved.compactLogAfterCheckpoint);
   requireInteger('loadConcurrency', resolved.loadConcurrency, 1, 64);
   requireInteger('bufferBytes', resolved.bufferBytes, 4096, 16 * 1024 * 1024);
   requireInteger('verifyBytesMax', resolved.verifyBytesMax, 0, Number.MAX_SAFE_INTEGER);
+  return Object.freeze(resolved);
+}
+
+function resolveGenerations(options: Partial<Generations>): Generations {
+  const resolved = { ...CHECKPOINT_DEFAULTS.generations, ...options };
+  requireKnownOptions('checkpoint.generations', options, CHECKPOINT_DEFAULTS.generations);
+  for (const [name, count] of Object.entries(resolved)) requireInteger(`generations.${name}`, count, 0, 1000);
   return Object.freeze(resolved);
 }
 

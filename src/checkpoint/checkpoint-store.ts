@@ -4,8 +4,8 @@
  * Invariants:
  *  - Nothing on the disk changes before `cleanUp`, which is called once recovery has succeeded.
  *  - A data file is removed only after every index file that names it is gone, durably.
- *  - What is damaged goes to quarantine; only what a crash left unfinished, and what is older than the kept
- *    ones, is removed.
+ *  - What is damaged goes to quarantine; only what a crash left unfinished, and what no policy keeps
+ *    (retention.ts), is removed.
  *  - Numbers of files are never used twice.
  *
  * Checkpoints of one chain share files: a damaged byte in the first takes all of them. So beside the newest,
@@ -16,6 +16,7 @@
 
 import type { Chance } from '../base/chance.ts';
 import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
+import { invalidOption } from '../base/options.ts';
 import { type Index, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { ifThereIsRoom, Quarantine } from '../log/quarantine.ts';
@@ -25,7 +26,18 @@ import { CHECKPOINTS_DIR } from './checkpoint-name.ts';
 import type { ResolvedCheckpointOptions } from './checkpoint-options.ts';
 import { type CheckpointDamage, damageOf, isUnreadable } from './damage.ts';
 import { OpenCheckpoint } from './open-checkpoint.ts';
+import { bytesOf, type Retained, type RetainedPoint, retain } from './retention.ts';
 import { type FoundCheckpoint, surveyCheckpoints } from './survey-checkpoints.ts';
+import {
+  type ReadTags,
+  readTags,
+  removeTag,
+  removeTagParts,
+  requireTagName,
+  TAGS_MAX,
+  type Tag,
+  writeTag,
+} from './tags.ts';
 import {
   type CheckpointFacts,
   type TreeSource,
@@ -52,6 +64,11 @@ export interface CleanUpReport {
   readonly quarantined: readonly string[];
 }
 
+/** A checkpoint, as the policy sees it. */
+interface KeptPoint extends RetainedPoint {
+  readonly found: FoundCheckpoint;
+}
+
 export class CheckpointStore {
   readonly #config: StoreConfig;
   readonly #dir: string;
@@ -62,6 +79,7 @@ export class CheckpointStore {
   /** Index files that are not whole. */
   #unreadable: readonly CheckpointDamage[] = [];
   #parts: readonly string[] = [];
+  #tags: ReadTags = { tags: [], damages: [] };
   /** Path of every data file → the id in its header, or null. */
   readonly #dataFiles = new Map<string, string | null>();
   #numberUsed = 0;
@@ -89,6 +107,7 @@ export class CheckpointStore {
     store.#parts = survey.parts;
     store.#numberUsed = survey.numberMax;
     for (const [path, id] of survey.dataFiles) store.#dataFiles.set(path, id);
+    store.#tags = await readTags(config.fs, store.#dir, config.clusterId);
     return store;
   }
 
@@ -113,12 +132,51 @@ export class CheckpointStore {
   }
 
   /**
-   * Up to here the log may be compacted: the index of the oldest checkpoint that is kept. Null while the log
-   * is needed whole, since no checkpoint is a fallback.
+   * Up to here the log may be compacted. Null while it is needed whole, since no checkpoint is a fallback. It
+   * is kept back to the oldest checkpoint that a start may need, or that could not be removed yet; and for
+   * rewinding to the oldest one that is younger than `logAgeMs`, as long as that takes no more than
+   * `logBytesMax`.
    */
-  get compactableIndex(): Index | null {
+  compactableIndex(logBytesAfter: (index: Index) => number): Index | null {
     if (this.#usable.length === 0 || !this.hasFallback) return null;
-    return toIndex(Math.min(...this.#usable.map(({ info }) => info.index)));
+    const { checkpointsKept, logAgeMs, logBytesMax } = this.#config.options;
+    const now = this.#config.clock.now();
+    const isNeeded = ({ point, reasons }: Retained<KeptPoint>, at: number): boolean =>
+      at < checkpointsKept || point.neededAs !== null || reasons.length === 0;
+    const isWanted = ({ point: { index, takenAt } }: Retained<KeptPoint>): boolean =>
+      now - takenAt < logAgeMs && logBytesAfter(index) <= logBytesMax;
+    const kept = this.retained().filter((one, at) => isNeeded(one, at) || isWanted(one));
+    return toIndex(Math.min(...kept.map(({ point }) => point.index)));
+  }
+
+  /** What is tagged, by name. */
+  get tags(): readonly Tag[] {
+    return this.#tags.tags;
+  }
+
+  /** Files of tags that cannot be read: as long as there is one, no checkpoint is removed. */
+  get tagDamages(): ReadTags['damages'] {
+    return this.#tags.damages;
+  }
+
+  /** Every usable checkpoint, newest first, and what keeps each one alive now. */
+  retained(): Retained<KeptPoint>[] {
+    const { options, clock } = this.#config;
+    const spared = this.#spared();
+    const points = this.#usable.map((found) => ({
+      found,
+      index: found.info.index,
+      takenAt: found.info.takenAt,
+      files: found.info.files,
+      tags: this.tags.filter((tag) => isOf(tag, found.info)).map(({ name }) => name),
+      neededAs: spared.get(found) ?? null,
+    }));
+    return retain(points, options, clock.now());
+  }
+
+  /** Bytes of all files of the usable checkpoints. */
+  get bytesKept(): number {
+    return bytesOf(this.retained().map(({ point }) => point));
   }
 
   /** Whether there is one, or none is wanted. */
@@ -194,6 +252,7 @@ export class CheckpointStore {
     await fs.syncDirectory(this.#dir);
     for (const path of this.#parts) removed.push(await this.#remove(path));
     this.#parts = [];
+    removed.push(...(await removeTagParts(fs, this.#dir)));
     if (this.damages.length === 0) {
       // No index file that is damaged may have named it: it was never finished.
       for (const path of this.#unneeded()) removed.push(await this.#remove(path));
@@ -240,22 +299,55 @@ export class CheckpointStore {
   }
 
   /**
-   * Removes the oldest checkpoints beyond `checkpointsKept`, but the fallback and the full one that may
-   * become the next, with the files that only they need. None while the one that the state was installed from
-   * is not verified to its end: newer ones may build upon damage that nobody has met yet. After a failure
-   * that will not pass none is removed until the next start: what is durably gone is then unknown.
+   * Removes the checkpoints that no policy keeps, with the files that only they need. None while the one that
+   * the state was installed from is not verified to its end: newer ones may build upon damage that nobody has
+   * met yet; and none while a tag cannot be read. After a failure that will not pass none is removed until
+   * the next start: what is durably gone is then unknown.
    */
   async removeOld(): Promise<void> {
-    const { checkpointsKept } = this.#config.options;
-    const spared = checkpointsKept === 1 ? [] : [this.#fallback(), this.#head()];
-    const old = this.#usable.slice(checkpointsKept).filter((found) => !spared.includes(found));
+    const old = this.retained()
+      .filter(({ reasons }) => reasons.length === 0)
+      .map(({ point }) => point.found);
     if (old.length === 0 || !this.#isRemoving || this.#installed?.isVerified === false) return;
+    if (this.#tags.damages.length > 0) return;
     try {
       await this.#removeThese(old);
     } catch (error) {
       this.#isRemoving = isTidemarkError(error) && error.remedy === 'retry';
       throw error;
     }
+  }
+
+  /**
+   * Keeps a checkpoint alive under a name; a tag of that name moves to it. Durable when it resolves.
+   * @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, or one tag too many.
+   */
+  async tag(name: string, { info }: FoundCheckpoint): Promise<Tag> {
+    requireTagName(name);
+    const { fs, clock, clusterId } = this.#config;
+    const others = this.tags.filter((tag) => tag.name !== name);
+    if (others.length >= TAGS_MAX) throw tooManyTags(name);
+    const { timeline, index, root } = info;
+    const tag = { name, clusterId, timeline, index, root, taggedAt: clock.now() };
+    const before = this.#tags;
+    const tags = [...others, tag].sort((one, other) => compareNames(one.name, other.name));
+    this.#tags = { ...before, tags }; // Before it is durable: nothing removes the checkpoint meanwhile.
+    try {
+      await writeTag(fs, this.#dir, tag);
+    } catch (error) {
+      this.#tags = before;
+      throw error;
+    }
+    return tag;
+  }
+
+  /** Takes a tag off: what only it kept goes with the next checkpoint. Returns whether there was one. */
+  async untag(name: string): Promise<boolean> {
+    const left = this.tags.filter((tag) => tag.name !== name);
+    if (left.length === this.tags.length) return false;
+    await removeTag(this.#config.fs, this.#dir, name);
+    this.#tags = { ...this.#tags, tags: left };
+    return true;
   }
 
   async #removeThese(old: readonly FoundCheckpoint[]): Promise<void> {
@@ -283,6 +375,17 @@ export class CheckpointStore {
     const own = this.#unneeded();
     for (const path of own.length > 0 ? own : [found.path]) await this.#moveAside(path, reason, quarantined);
     return quarantined;
+  }
+
+  /** What must stay besides the newest, and why. With `checkpointsKept` 1 nothing must. */
+  #spared(): ReadonlyMap<FoundCheckpoint, string> {
+    if (this.#config.options.checkpointsKept === 1) return new Map();
+    const fallback = this.#fallback();
+    const head = this.#head();
+    return new Map([
+      ...(head === null ? [] : [[head, 'the next fallback: the full one of the newest chain'] as const]),
+      ...(fallback === null ? [] : [[fallback, 'the fallback: shares no file with the newest'] as const]),
+    ]);
   }
 
   /**
@@ -373,3 +476,15 @@ export class CheckpointStore {
 }
 
 const NO_FILES: ReadonlySet<number> = new Set();
+
+function isOf(tag: Tag, info: CheckpointInfo): boolean {
+  return tag.timeline === info.timeline && tag.index === info.index && tag.root === info.root;
+}
+
+function compareNames(one: string, other: string): number {
+  return one < other ? -1 : 1;
+}
+
+function tooManyTags(name: string): TidemarkError {
+  return invalidOption('tag', name, `one of at most ${TAGS_MAX} tags; take one off first`);
+}

@@ -9,7 +9,7 @@ import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import type { Index, Timeline } from '../base/positions.ts';
 import type { CheckpointInfo } from './checkpoint-info.ts';
 import type { CheckpointStore } from './checkpoint-store.ts';
-import type { CheckpointFacts, TreeSource } from './write-checkpoint.ts';
+import type { CheckpointFacts, TreeSource, WrittenCheckpoint } from './write-checkpoint.ts';
 
 /** A state held as it is at one index, with its root computed. */
 export interface HeldState {
@@ -27,8 +27,8 @@ export interface CheckpointerConfig {
   readonly position: () => { readonly timeline: Timeline; readonly index: Index };
   /** Holds the state as it is now, and has its root computed. */
   readonly hold: () => Promise<HeldState>;
-  /** A checkpoint is durable; the log may be compacted up to an index, or null: not yet. */
-  readonly onCommitted: (info: CheckpointInfo, compactableIndex: Index | null) => Promise<void>;
+  /** A checkpoint is durable, and older ones are removed. */
+  readonly onCommitted: (written: WrittenCheckpoint) => Promise<void>;
   /** An attempt failed: everything is as it was. Told once, whoever asked for it. */
   readonly onFailed: (error: unknown) => void;
   /**
@@ -119,26 +119,25 @@ export class Checkpointer {
     const { base } = store;
     if (base !== null && base.timeline === timeline && base.index === index) return base;
     const held = await hold();
+    let written: WrittenCheckpoint;
     try {
-      await store.take(held.source, held.facts, held.logBytesAfter);
+      written = await store.take(held.source, held.facts, held.logBytesAfter);
     } finally {
       held.release();
     }
-    return this.#committed();
+    await this.#committed(written);
+    return written.info;
   }
 
-  async #committed(): Promise<CheckpointInfo> {
+  async #committed(written: WrittenCheckpoint): Promise<void> {
     const { store, onCommitted, onProblem } = this.#config;
-    const { base } = store;
     const note = (error: unknown): void => {
       if (!isTidemarkError(error)) throw error;
       onProblem(error);
     };
-    assert(base !== null, 'a checkpoint was taken');
     // It is durable: what fails from here on is nothing that who asked for it would have to know.
     await store.removeOld().catch(note);
-    await onCommitted(base, store.compactableIndex).catch(note);
-    return base;
+    await onCommitted(written).catch(note);
   }
 }
 

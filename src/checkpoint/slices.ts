@@ -29,6 +29,7 @@ export class Slices {
   readonly #config: SlicesConfig;
   #count = 0;
   #longestMs = 0;
+  #busyMs = 0;
   #owedMs = 0;
 
   constructor(config: SlicesConfig) {
@@ -43,6 +44,11 @@ export class Slices {
   /** Longest time that it was held, in milliseconds. */
   get longestMs(): number {
     return this.#longestMs;
+  }
+
+  /** Time that it was held in all, in milliseconds. */
+  get busyMs(): number {
+    return this.#busyMs;
   }
 
   /** Does all of the work; what it throws, or what a promise of it rejects with, comes out here. */
@@ -68,6 +74,7 @@ export class Slices {
     } finally {
       const tookMs = clock.monotonic() - start;
       this.#count++;
+      this.#busyMs += tookMs;
       this.#longestMs = Math.max(this.#longestMs, tookMs);
       const share = this.#config.workShare ?? WORK_SHARE;
       this.#owedMs += (tookMs * (1 - share)) / share;

@@ -76,6 +76,8 @@ export interface WrittenCheckpoint {
   readonly info: CheckpointInfo;
   /** Of its index file. */
   readonly path: string;
+  /** Time that taking it held the event loop in all, in milliseconds. */
+  readonly busyMs: number;
 }
 
 /** The nodes that were written. */
@@ -112,7 +114,7 @@ class CheckpointWriter {
       const written = await this.#writeFile(plan, `${stem}.data`, made);
       const info = this.#describe({ source, plan, written, takenAt });
       await this.#writeIndex(info, `${stem}.idx`, made);
-      return { info, path: `${this.#context.dir}/${stem}.idx` };
+      return { info, path: `${this.#context.dir}/${stem}.idx`, busyMs: this.#slices.busyMs };
     } catch (error) {
       await this.#removeMade(made);
       throw error;

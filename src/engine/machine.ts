@@ -8,7 +8,7 @@
 
 import { invalidOption, requireInteger } from '../base/options.ts';
 import type { Index } from '../base/positions.ts';
-import { MACHINE_NAME_MAX } from '../log/json-fields.ts';
+import { isMachineName, MACHINE_NAME_MAX } from '../log/json-fields.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 
 /** What a command learns from the entry it came in. One object serves a whole entry: do not keep it. */
@@ -91,8 +91,7 @@ export interface Machine {
  * into messages.
  */
 function requireMachineIdentity({ name, version }: Pick<Machine, 'name' | 'version'>): void {
-  const isName = typeof name === 'string' && name.length >= 1 && name.length <= MACHINE_NAME_MAX;
-  if (!isName || !name.isWellFormed() || /\p{Cc}/u.test(name)) {
+  if (!isMachineName(name)) {
     throw invalidOption(
       'machine.name',
       name,

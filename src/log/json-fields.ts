@@ -43,10 +43,13 @@ export function isHex(digits: number): (value: unknown) => boolean {
 }
 
 export function isMachine(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { name, version } = value;
-  const isName = typeof name === 'string' && name.length >= 1 && name.length <= MACHINE_NAME_MAX;
-  return isName && isIntegerFrom(1)(version);
+  return isObject(value) && isMachineName(value['name']) && isIntegerFrom(1)(value['version']);
+}
+
+/** What a machine may be called: JSON then takes at most three bytes for a UTF-16 unit. */
+export function isMachineName(value: unknown): value is string {
+  if (typeof value !== 'string' || value.length < 1 || value.length > MACHINE_NAME_MAX) return false;
+  return value.isWellFormed() && !/\p{Cc}/u.test(value);
 }
 
 /** Members by ascending id. */

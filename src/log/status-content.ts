@@ -51,6 +51,8 @@ export interface Status {
   readonly membership: readonly Member[];
   /** The state being installed from a peer, or null. While it is set, the state on disk is not whole. */
   readonly installing: InstallingState | null;
+  /** How long the node served and how often it failed, for estimates. */
+  readonly service: Service;
 }
 
 export interface StatusMachine {
@@ -72,6 +74,19 @@ export interface Member {
   readonly id: number;
   readonly role: 'voter' | 'learner';
 }
+
+/** What was seen of all runs of a node; what is long past has faded. */
+export interface Service {
+  /** Whether it runs, or ended without a clean stop: a start then counts a failure. */
+  readonly isRunning: boolean;
+  /** Thousandths of failures, from 0. */
+  readonly failuresMilli: number;
+  /** Milliseconds, from 0. */
+  readonly servedMs: number;
+}
+
+/** Of a node that never ran. */
+export const NO_SERVICE: Service = Object.freeze({ isRunning: false, failuresMilli: 0, servedMs: 0 });
 
 export interface InstallingState {
   /** From 1. */
@@ -165,6 +180,7 @@ const FIELD_RULES: Readonly<Record<keyof Status, (value: unknown) => boolean>> =
   segmentSequence: isIntegerFrom(0),
   membership: isMembership,
   installing: (value) => value === null || isInstalling(value),
+  service: isService,
 };
 
 function isListOfVersions(value: unknown): boolean {
@@ -180,6 +196,12 @@ function isListOfVersions(value: unknown): boolean {
   return true;
 }
 
+function isService(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { isRunning, failuresMilli, servedMs } = value;
+  return typeof isRunning === 'boolean' && isIntegerFrom(0)(failuresMilli) && isIntegerFrom(0)(servedMs);
+}
+
 function isInstalling(value: unknown): boolean {
   if (!isObject(value)) return false;
   const { index, root } = value;
@@ -188,7 +210,7 @@ function isInstalling(value: unknown): boolean {
 
 /** A frozen copy of exactly the known fields, in the order they are written. */
 function copyStatus(status: Status): Status {
-  const { machine, installing } = status;
+  const { machine, installing, service } = status;
   return Object.freeze({
     clusterId: status.clusterId,
     nodeId: status.nodeId,
@@ -206,5 +228,10 @@ function copyStatus(status: Status): Status {
     segmentSequence: status.segmentSequence,
     membership: Object.freeze(status.membership.map(({ id, role }) => Object.freeze({ id, role }))),
     installing: installing && Object.freeze({ index: installing.index, root: installing.root }),
+    service: Object.freeze({
+      isRunning: service.isRunning,
+      failuresMilli: service.failuresMilli,
+      servedMs: service.servedMs,
+    }),
   });
 }

@@ -73,15 +73,22 @@ export interface Assembly {
 export class Wiring {
   #node: Node<unknown, unknown> | null = null;
   #early: unknown = null;
+  #checkpoints: NodeCheckpoints | null = null;
 
   readonly fail = (error: unknown): void => {
     if (this.#node === null) this.#early ??= error;
     else this.#node.fail(error);
   };
 
+  /** Entries were made durable. */
+  advanced(): void {
+    this.#checkpoints?.advanced();
+  }
+
   connect(node: Node<unknown, unknown>, parts: NodeParts): void {
     parts.ordering.start(parts.log);
     parts.expiring?.start(parts.checkpoints.whenLoaded());
+    this.#checkpoints = parts.checkpoints;
     this.#node = node;
     if (this.#early !== null) node.fail(this.#early);
   }
@@ -151,6 +158,9 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     commandsReplayed: engine.commandsApplied,
     tookMs: clock.monotonic() - started,
   };
+  const { commandsReplayed, tookMs } = recovery;
+  const { replayMs } = opened;
+  checkpoints.startSchedule({ restartMs: Math.max(0, tookMs - replayMs), commandsReplayed, replayMs });
   const lateness = new Lateness(clock, (lateMs) => events.emit({ kind: 'late', lateMs }));
   const { deadlines } = assembly;
   const expiring =
@@ -211,6 +221,13 @@ function makeEngine(assembly: Assembly, onFatal: (error: unknown) => void): Engi
   });
 }
 
+interface OpenedLog {
+  readonly log: Log;
+  readonly ordering: LocalOrdering;
+  /** Time from the first entry that was replayed to the last, in milliseconds. */
+  readonly replayMs: number;
+}
+
 /** Who hears of the log beside the ordering; the activator instead of it, while its own entry is written. */
 interface LogListeners {
   readonly commits: CommitRecorder;
@@ -223,8 +240,9 @@ async function openLog(
   engine: Engine,
   { commits, activator }: LogListeners,
   begun: BegunRestore,
-): Promise<{ log: Log; ordering: LocalOrdering }> {
+): Promise<OpenedLog> {
   const { status } = directory;
+  const replay = { startedMs: 0, endedMs: 0 };
   const replayAfter = engine.appliedIndex;
   const ordering = new LocalOrdering({ engine, clock: doors.clock, options: local, onFatal: wiring.fail });
   const log = await Log.open({
@@ -239,13 +257,16 @@ async function openLog(
       if (begun.from !== null) requireSameHistory(begun.from, entry);
     },
     onReplay(entry, lastIndex) {
+      if (replay.startedMs === 0) replay.startedMs = doors.clock.monotonic();
       engine.replay(entry);
+      replay.endedMs = doors.clock.monotonic();
       onProgress({ phase: 'log', done: entry.index - replayAfter, total: lastIndex - replayAfter });
     },
     onReleased: (index) => ordering.onReleased(index),
     onDurable(index) {
       activator.onDurable();
       commits.committed(index);
+      wiring.advanced();
     },
     onRefused(afterIndex, error) {
       if (activator.isWaiting) activator.fail(error);
@@ -257,7 +278,7 @@ async function openLog(
     },
     onEvent: events.emit,
   });
-  return { log, ordering };
+  return { log, ordering, replayMs: replay.endedMs - replay.startedMs };
 }
 
 /**

@@ -24,6 +24,7 @@ import { isSegmentName, SEGMENT_HEADER_BYTES } from '../log/segment.ts';
 import { isSparseIndexName } from '../log/segment-file.ts';
 import { isSpareName } from '../log/spares.ts';
 import { STATUS_NAME, STATUS_TEMPORARY_NAME, StatusFile } from '../log/status.ts';
+import { NO_SERVICE } from '../log/status-content.ts';
 import type { FileLock, FileSystem } from '../storage/file-system.ts';
 
 const LOCK_NAME = 'lock';
@@ -111,6 +112,7 @@ async function make(input: DataDirectoryInput): Promise<StatusFile> {
     segmentSequence: FIRST_SEQUENCE,
     membership: [{ id: identity.nodeId, role: 'voter' as const }],
     installing: null,
+    service: NO_SERVICE,
   };
   return StatusFile.create(fs, dir, status, onStatusFailure);
 }

@@ -8,6 +8,7 @@
 
 import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { Histogram } from '../base/histogram.ts';
+import { invalidOption, requireKnownOptions } from '../base/options.ts';
 import { type Index, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { BackgroundLoader } from '../checkpoint/background-loader.ts';
@@ -17,10 +18,19 @@ import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import { Checkpointer, type HeldState } from '../checkpoint/checkpointer.ts';
 import { damageOf, isUnreadable } from '../checkpoint/damage.ts';
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
+import {
+  resolveSchedule,
+  SCHEDULE_DEFAULTS,
+  type Schedule,
+} from '../checkpoint/schedule/schedule-options.ts';
+import { Scheduler, type ScheduleStats, type StartCost } from '../checkpoint/schedule/scheduler.ts';
+import { requireTagName } from '../checkpoint/tags.ts';
+import type { WrittenCheckpoint } from '../checkpoint/write-checkpoint.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
 import type { StatusFile } from '../log/status.ts';
 import { failureOf, type NodeHappening } from './events.ts';
+import { failuresBefore, noteService } from './service-record.ts';
 
 /** A checkpoint, for people and programs. */
 export interface CheckpointSummary {
@@ -43,6 +53,13 @@ export interface CheckpointSummary {
   /** Time it took to write, in milliseconds, and the longest time that it held the event loop. */
   readonly durationMs: number;
   readonly longestPauseMs: number;
+}
+
+/** A checkpoint that is there, and why. */
+export interface KeptCheckpoint extends CheckpointSummary {
+  readonly tags: readonly string[];
+  /** What keeps it alive, for people: `among the newest 3`, `tag before-deploy`; nothing: it goes next. */
+  readonly keptBecause: readonly string[];
 }
 
 export interface NodeCheckpointsConfig {
@@ -72,21 +89,21 @@ export class NodeCheckpoints {
   /** What stopped the node; null while it runs, or was closed. */
   #stopped: Error | null = null;
   #settingAside: Promise<void> | null = null;
+  #scheduler: Scheduler | null = null;
 
   constructor(config: NodeCheckpointsConfig) {
-    const { engine, log, store, options, status } = config;
+    const { store, status, engine } = config;
     this.#config = config;
     this.#startedAt = config.clock.now();
     this.#checkpointer = new Checkpointer({
       store,
       position: () => ({ timeline: status.current.timeline, index: engine.appliedIndex }),
       hold: () => this.#hold(),
-      onCommitted: async (info, compactable) => {
-        this.#noteTaken(info);
-        const isWanted = options.compactLogAfterCheckpoint && this.#stopped === null;
-        if (isWanted && compactable !== null) await log.compactTo(compactable);
+      onCommitted: (written) => this.#committed(written),
+      onFailed: (error) => {
+        this.#noteFailure('checkpoint-failed', error);
+        this.#scheduler?.attemptFailed();
       },
-      onFailed: (error) => this.#noteFailure('checkpoint-failed', error),
       onProblem: (error) => this.#noteFailure('cleanup-failed', error),
     });
     this.#loader = this.#makeLoader();
@@ -121,9 +138,86 @@ export class NodeCheckpoints {
     return this.#lastFailure;
   }
 
-  async take(): Promise<CheckpointSummary> {
+  /** @param tag Keeps it alive until the tag is taken off. */
+  async take(tag: string | null = null): Promise<CheckpointSummary> {
+    if (tag !== null) requireTagName(tag);
     const info = await this.#checkpointer.request();
+    if (tag !== null) await this.tag(tag, info.index);
     return summaryOf(info, this.#config.store.basePath ?? '');
+  }
+
+  /** Every checkpoint that can be used, newest first, and what keeps each alive. */
+  get kept(): readonly KeptCheckpoint[] {
+    return this.#config.store.retained().map(({ point: { found, tags }, reasons }) => ({
+      ...summaryOf(found.info, found.path),
+      tags,
+      keptBecause: reasons,
+    }));
+  }
+
+  /** @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, or without a checkpoint of that index. */
+  async tag(name: string, index: number): Promise<void> {
+    const { store } = this.#config;
+    const found = store.checkpoints.find(({ info }) => info.index === index);
+    if (found === undefined) {
+      const there = store.checkpoints.map(({ info }) => info.index).join(', ');
+      throw invalidOption('index', index, `that of a checkpoint: ${there === '' ? 'there is none' : there}`);
+    }
+    await store.tag(name, found);
+  }
+
+  /** Returns whether there was one. */
+  untag(name: string): Promise<boolean> {
+    return this.#config.store.untag(name);
+  }
+
+  /** From here on checkpoints are taken when they are due. */
+  startSchedule(start: StartCost): void {
+    const { engine, log, clock, options, status } = this.#config;
+    this.#scheduler = new Scheduler({
+      clock,
+      schedule: options,
+      position: () => ({
+        entries: engine.appliedIndex,
+        bytes: log.stats.bytesWritten,
+        commands: engine.commandsApplied,
+      }),
+      take: async () => {
+        await this.take().catch(() => undefined); // It was noted.
+      },
+      start,
+      failures: failuresBefore(status),
+    });
+    noteService(status, this.#scheduler.failures, 'running');
+  }
+
+  /** Entries were made durable. */
+  advanced(): void {
+    this.#scheduler?.advanced();
+  }
+
+  get schedule(): ScheduleStats | null {
+    return this.#scheduler?.stats ?? null;
+  }
+
+  /** Another schedule from now on; what is left out stays as it is. */
+  changeSchedule(change: Partial<Schedule>): void {
+    const before = this.#scheduler?.schedule ?? this.#config.options;
+    const given = Object.entries(change).filter(([, value]) => value !== undefined);
+    requireKnownOptions('schedule', change, SCHEDULE_DEFAULTS);
+    this.#scheduler?.change(resolveSchedule({ ...before, ...Object.fromEntries(given) }));
+  }
+
+  async #committed({ info, busyMs }: WrittenCheckpoint): Promise<void> {
+    const { options, store, log, status } = this.#config;
+    this.#noteTaken(info);
+    if (this.#scheduler !== null) {
+      this.#scheduler.taken({ busyMs, durationMs: info.cost.durationMs });
+      noteService(status, this.#scheduler.failures, 'running');
+    }
+    const isWanted = options.compactLogAfterCheckpoint && this.#stopped === null;
+    const compactable = store.compactableIndex((index) => log.sealedBytesAfter(index));
+    if (isWanted && compactable !== null) await log.compactTo(compactable);
   }
 
   /**
@@ -133,6 +227,7 @@ export class NodeCheckpoints {
   async close(failure: Error | null): Promise<void> {
     const { engine, store, checkpoint, options } = this.#config;
     const isLastWanted = failure === null && options.checkpointOnClose;
+    this.#scheduler?.stop();
     this.#loader?.stop();
     checkpoint?.stop();
     const isDue = engine.appliedIndex > (store.base?.index ?? 0);
@@ -141,6 +236,9 @@ export class NodeCheckpoints {
     await this.#loaded.catch(() => undefined);
     await this.#settingAside;
     await checkpoint?.files.close();
+    if (failure === null && this.#scheduler !== null) {
+      noteService(this.#config.status, this.#scheduler.failures, 'ended');
+    }
   }
 
   /**
@@ -150,6 +248,7 @@ export class NodeCheckpoints {
    */
   stop(cause: Error, later: Error): Promise<void> {
     this.#stopped = later;
+    this.#scheduler?.stop();
     this.#loader?.stop();
     this.#config.checkpoint?.stop();
     this.#checkpointer.refuse(later);

@@ -3,6 +3,8 @@
 import { TidemarkError } from '../base/errors.ts';
 import { type Distribution, type DistributionSummary, summarize } from '../base/histogram.ts';
 import type { Index } from '../base/positions.ts';
+import type { Schedule } from '../checkpoint/schedule/schedule-options.ts';
+import type { ScheduleStats } from '../checkpoint/schedule/scheduler.ts';
 import type { Engine, StateRoot } from '../engine/engine.ts';
 import type { Call, CallableMachine } from '../engine/machine.ts';
 import type { Log, LogStats } from '../log/log.ts';
@@ -16,7 +18,7 @@ import { closeDataDirectory } from './data-directory.ts';
 import { type EventsOptions, failureOf, type NodeEvent, type NodeEvents } from './events.ts';
 import type { ExpiringOrdering } from './expiring-ordering.ts';
 import type { Lateness } from './lateness.ts';
-import type { CheckpointSummary, NodeCheckpoints } from './node-checkpoints.ts';
+import type { CheckpointSummary, KeptCheckpoint, NodeCheckpoints } from './node-checkpoints.ts';
 
 /** What `open` found and did. */
 export interface NodeRecovery extends RecoveryReport {
@@ -100,6 +102,14 @@ export interface CheckpointStats {
   readonly isTaking: boolean;
   /** Why the last attempt failed, or could not remove older ones; null when neither happened. */
   readonly failure: string | null;
+  /** When the next is due, and what they cost. */
+  readonly schedule: ScheduleStats | null;
+}
+
+/** Options of `Node.checkpoint`. */
+export interface TakeOptions {
+  /** 1 to 64 of `a-z`, `0-9`, `-`, `_` and `.`, the first of them a letter or a digit. */
+  readonly tag?: string;
 }
 
 export interface NodeParts {
@@ -201,11 +211,40 @@ export class Node<Commands, Queries> {
    * go on. Calls that come while one is taken share the next; when nothing has changed since the newest one,
    * that is the answer. Waits until the whole state is in memory.
    *
+   * With a `tag` it stays until the tag is taken off, whatever the policy.
+   *
    * Rejects with TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES or TIDEMARK_IO: then older checkpoints and the log
    * are as they were, and the node goes on; with TIDEMARK_NOT_OPEN, or with what stopped the node.
    */
-  checkpoint(): Promise<CheckpointSummary> {
-    return this.#parts.checkpoints.take();
+  checkpoint(options: TakeOptions = {}): Promise<CheckpointSummary> {
+    return this.#parts.checkpoints.take(options.tag ?? null);
+  }
+
+  /** The checkpoints there are, newest first, each with what keeps it alive. */
+  checkpoints(): readonly KeptCheckpoint[] {
+    return this.#parts.checkpoints.kept;
+  }
+
+  /**
+   * Keeps a checkpoint alive under a name; a tag of that name moves to it. Resolves when that is durable.
+   * @param index Of the checkpoint.
+   * @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, or without such a checkpoint.
+   */
+  tag(name: string, index: Index): Promise<void> {
+    return this.#parts.checkpoints.tag(name, index);
+  }
+
+  /** Takes a tag off; what only it kept goes with the next checkpoint. Resolves to whether there was one. */
+  untag(name: string): Promise<boolean> {
+    return this.#parts.checkpoints.untag(name);
+  }
+
+  /**
+   * Changes when checkpoints are taken, from now on and until the node is closed; what is left out stays.
+   * @throws TidemarkError TIDEMARK_OPTION_INVALID.
+   */
+  changeCheckpointSchedule(change: Partial<Schedule>): void {
+    this.#parts.checkpoints.changeSchedule(change);
   }
 
   /**
@@ -274,6 +313,7 @@ export class Node<Commands, Queries> {
         last: checkpoints.last,
         isTaking: checkpoints.isTaking,
         failure: checkpoints.lastFailure,
+        schedule: checkpoints.schedule,
       },
       distributions: summarizeAll(this.distributions),
     };

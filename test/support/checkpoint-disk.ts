@@ -20,6 +20,7 @@ import { MemoryFileSystem } from '../../src/storage/memory-file-system.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { buildMapTree, bytesOf, type MapTree, SMALL_SHAPE, textOf } from './stored-trees.ts';
+import { NEWEST_ONLY } from './test-log.ts';
 
 export const DATA_DIR = 'data';
 export const CHECKPOINTS = `${DATA_DIR}/checkpoints`;
@@ -219,7 +220,7 @@ export class StateDisk {
       nodeId: 1,
       clock,
       chance: new SeededRandom(options.seed ?? ++seedsUsed),
-      options: resolveCheckpointOptions({ bufferBytes: 4096, ...options.options }),
+      options: resolveCheckpointOptions({ bufferBytes: 4096, ...NEWEST_ONLY, ...options.options }),
       isBusy: () => false,
     });
     return new StateDisk(fs, store, clock);

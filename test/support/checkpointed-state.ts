@@ -18,6 +18,7 @@ import type { FileSystem } from '../../src/storage/file-system.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { CLUSTER_ID, DATA_DIR } from './checkpoint-disk.ts';
 import { bytesOf, SMALL_SHAPE, textOf } from './stored-trees.ts';
+import { NEWEST_ONLY } from './test-log.ts';
 
 const HASH_SEED = new Uint8Array(8).fill(7);
 
@@ -38,7 +39,7 @@ export class CheckpointedState {
 
   /** As a start does: installs the newest checkpoint that is whole; nothing but the tree is read. */
   static async start(fs: FileSystem, given: CheckpointOptions = {}): Promise<CheckpointedState> {
-    const options = resolveCheckpointOptions({ bufferBytes: 4096, ...given });
+    const options = resolveCheckpointOptions({ bufferBytes: 4096, ...NEWEST_ONLY, ...given });
     await fs.makeDirectory(DATA_DIR);
     const store = await CheckpointStore.find({
       fs,

@@ -18,6 +18,7 @@ import type { LossyFileSystem } from '../../src/testing/lossy-file-system.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import type { CrashSubject, Workload } from './crash-explorer.ts';
+import { NEWEST_ONLY } from './test-log.ts';
 
 const DIR = 'data';
 
@@ -26,6 +27,7 @@ const IDLE_MS = 500;
 
 /** Small reads, few of them in flight, and old checkpoints that go soon: more to crash in between. */
 export const SMALL_CHECKPOINTS: CheckpointOptions = {
+  ...NEWEST_ONLY,
   checkpointsKept: 2,
   bufferBytes: 4096,
   loadConcurrency: 2,

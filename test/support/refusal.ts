@@ -5,6 +5,7 @@ import { type ErrorFacts, isTidemarkError, TidemarkError } from '../../src/base/
 import { toTerm, toTimeline } from '../../src/base/positions.ts';
 import { type LogFinding, readLog } from '../../src/log/read-log.ts';
 import type { Status } from '../../src/log/status-content.ts';
+import { NO_SERVICE } from '../../src/log/status-content.ts';
 import type { FileSystem } from '../../src/storage/file-system.ts';
 import { assertUnchanged, type DiskBytes, diskFrom, readDisk } from './disk-bytes.ts';
 import { DATA_DIR, IDENTITY, type StatusFields, TestLog } from './test-log.ts';
@@ -78,5 +79,6 @@ export function fullStatus(status: StatusFields): Status {
     vote: 0,
     membership: [{ id: 1, role: 'voter' }],
     installing: null,
+    service: NO_SERVICE,
   };
 }

@@ -25,6 +25,9 @@ export const IDLE_MS = 1000;
 
 export const IDENTITY = { clusterId: '00112233445566778899aabbccddeeff', nodeId: 1, incarnation: 1 };
 
+/** Of checkpoints: nothing is kept for its age, neither checkpoints nor the log. */
+export const NEWEST_ONLY = { checkpointAgeMs: 0, logAgeMs: 0 } as const;
+
 /** What the status would hold. */
 export interface StatusFields {
   firstIndex: Index;

@@ -17,8 +17,8 @@ export interface FailureHistory {
 }
 
 /**
- * What is assumed before anything is known: a failure a day, with the weight of ten minutes only, so that a node
- * which fails every minute is believed after some failures.
+ * What is assumed before anything is known: a failure a day, with the weight of ten minutes only, so that a
+ * node which fails every minute is believed after some failures.
  */
 const ASSUMED: FailureHistory = { failures: 10 / (24 * 60), servedMs: 10 * 60_000 };
 

@@ -11,8 +11,9 @@
  * −ln(1−u) − u = δ/M, which is what is solved here: no digits cancel when δ is small. √(2δM) of Young (1974)
  * is its first term.
  *
- * Here a failure does not lose work, it replays the log, and a replay is faster than life: of `replayShare` 0.1
- * when it takes a tenth of the time. To first order that is the same as failures being rarer by that factor.
+ * Here a failure does not lose work, it replays the log, and a replay is faster than life: of `replayShare`
+ * 0.1 when it takes a tenth of the time. To first order that is the same as failures being rarer by that
+ * factor.
  *
  * Pure: no clock.
  */
@@ -24,7 +25,9 @@ export interface CheckpointEconomy {
   readonly costMs: number;
   /** Mean time between failures, in milliseconds: above 0. */
   readonly mtbfMs: number;
-  /** Time to replay, as a share of the time in which it came: above 0, at most 1 when everything is redone. */
+  /**
+   * Time to replay, as a share of the time in which it came: above 0, at most 1 when everything is redone.
+   */
   readonly replayShare: number;
 }
 

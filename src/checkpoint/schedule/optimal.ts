@@ -1,6 +1,7 @@
 /**
- * The optimal interval kept up to date: computed from what checkpoints were measured to cost and how often the
- * node was seen to fail, held inside bounds, and changed only when it pays (docs: processes of a checkpoint).
+ * The optimal interval kept up to date: computed from what checkpoints were measured to cost and how often
+ * the node was seen to fail, held inside bounds, and changed only when it pays (docs: processes of a
+ * checkpoint).
  *
  * Bounds, the tightest wins, and the lower ones win over the upper ones:
  *  - at most `intervalMsMax`; at most `rpoMs`, the age that the newest checkpoint may reach;

@@ -1,0 +1,116 @@
+/** When checkpoints are taken. Everything composes: whichever is due first. */
+
+import { TidemarkError } from '../../base/errors.ts';
+import { invalidOption, requireInteger, requireKnownOptions } from '../../base/options.ts';
+import { OPTIMAL_DEFAULTS, type OptimalOptions } from './optimal.ts';
+import { STEPWISE_DEFAULTS, type StepwiseOptions } from './stepwise.ts';
+
+export interface Schedule {
+  /**
+   * Time after a checkpoint when the next is due, in milliseconds: 1 s to 24 days; null: none by the
+   * clock. None is taken when nothing has changed.
+   * @default 3600000
+   */
+  readonly checkpointIntervalMs: number | null;
+
+  /** Entries after which a checkpoint is due: 1 to 2^53-1; null: any number. @default null */
+  readonly checkpointEntries: number | null;
+
+  /** Bytes of log after which a checkpoint is due: 64 KiB to 2^53-1; null: any number. @default null */
+  readonly checkpointLogBytes: number | null;
+
+  /**
+   * Lets the node find the interval: `stepwise` goes up and down by rule, `optimal` computes it from what
+   * checkpoints were measured to cost and how often the node was seen to fail. `checkpointIntervalMs` holds
+   * besides.
+   * @default null
+   */
+  readonly adaptive: AdaptiveSchedule | null;
+}
+
+/** With {@link STEPWISE_DEFAULTS} and {@link OPTIMAL_DEFAULTS} for what is left out. */
+export type AdaptiveSchedule =
+  | ({ readonly kind: 'stepwise' } & Partial<StepwiseOptions>)
+  | ({ readonly kind: 'optimal' } & Partial<OptimalOptions>);
+
+export const SCHEDULE_DEFAULTS: Schedule = Object.freeze({
+  checkpointIntervalMs: 3_600_000,
+  checkpointEntries: null,
+  checkpointLogBytes: null,
+  adaptive: null,
+});
+
+const INTERVAL_MS_MIN = 1000;
+/** Timers of Node reach a little further. */
+const INTERVAL_MS_MAX = 24 * 24 * 3_600_000;
+
+/** Takes what is there of a schedule out of more; rejects what cannot work. */
+export function resolveSchedule(options: Schedule): Schedule {
+  const { checkpointIntervalMs, checkpointEntries, checkpointLogBytes, adaptive } = options;
+  if (checkpointIntervalMs !== null) requireInterval('checkpointIntervalMs', checkpointIntervalMs);
+  if (checkpointEntries !== null) {
+    requireInteger('checkpointEntries', checkpointEntries, 1, Number.MAX_SAFE_INTEGER);
+  }
+  if (checkpointLogBytes !== null) {
+    requireInteger('checkpointLogBytes', checkpointLogBytes, 64 * 1024, Number.MAX_SAFE_INTEGER);
+  }
+  return Object.freeze({
+    checkpointIntervalMs,
+    checkpointEntries,
+    checkpointLogBytes,
+    adaptive: adaptive === null ? null : resolveAdaptive(adaptive),
+  });
+}
+
+function resolveAdaptive(options: AdaptiveSchedule): AdaptiveSchedule {
+  if (options.kind === 'stepwise') return resolveStepwise(options);
+  if (options.kind === 'optimal') return resolveOptimal(options);
+  throw invalidOption('adaptive.kind', (options as { kind: unknown }).kind, 'stepwise or optimal');
+}
+
+function resolveStepwise(options: AdaptiveSchedule & { kind: 'stepwise' }): AdaptiveSchedule {
+  const defaults = { kind: 'stepwise', ...STEPWISE_DEFAULTS } as const;
+  requireKnownOptions('adaptive', options, defaults);
+  const resolved = { ...defaults, ...options };
+  const { intervalMs, intervalMsMin, intervalMsMax } = resolved;
+  requireInterval('adaptive.intervalMs', intervalMs);
+  requireInterval('adaptive.intervalMsMin', intervalMsMin);
+  requireInterval('adaptive.intervalMsMax', intervalMsMax);
+  if (intervalMsMin > intervalMsMax) throw contradiction(resolved, 'intervalMsMin', 'intervalMsMax');
+  if (intervalMs < intervalMsMin) throw contradiction(resolved, 'intervalMsMin', 'intervalMs');
+  if (intervalMs > intervalMsMax) throw contradiction(resolved, 'intervalMs', 'intervalMsMax');
+  return Object.freeze(resolved);
+}
+
+function resolveOptimal(options: AdaptiveSchedule & { kind: 'optimal' }): AdaptiveSchedule {
+  const defaults = { kind: 'optimal', ...OPTIMAL_DEFAULTS } as const;
+  requireKnownOptions('adaptive', options, defaults);
+  const resolved = { ...defaults, ...options };
+  const { pauseMsMin, intervalMsMax, rpoMs, rtoMs } = resolved;
+  requireInterval('adaptive.pauseMsMin', pauseMsMin);
+  requireInterval('adaptive.intervalMsMax', intervalMsMax);
+  if (rpoMs !== null) requireInterval('adaptive.rpoMs', rpoMs);
+  if (rtoMs !== null) requireInterval('adaptive.rtoMs', rtoMs);
+  if (pauseMsMin > intervalMsMax) throw contradiction(resolved, 'pauseMsMin', 'intervalMsMax');
+  if (rpoMs !== null && pauseMsMin > rpoMs) throw contradiction(resolved, 'pauseMsMin', 'rpoMs');
+  return Object.freeze(resolved);
+}
+
+function requireInterval(name: string, value: unknown): void {
+  requireInteger(name, value, INTERVAL_MS_MIN, INTERVAL_MS_MAX);
+}
+
+/** Two options of which one demands what the other forbids. */
+function contradiction<Options extends object>(
+  options: Options,
+  lower: keyof Options & string,
+  upper: keyof Options & string,
+): TidemarkError {
+  const [least, most] = [String(options[lower]), String(options[upper])];
+  return new TidemarkError(
+    'TIDEMARK_OPTION_INVALID',
+    `adaptive.${lower}, ${least}, and adaptive.${upper}, ${most}, contradict each other: ` +
+      'the first must not be above the second',
+    { remedy: 'fix-call', facts: { option: lower, value: least, other: upper, otherValue: most } },
+  );
+}

@@ -1,0 +1,84 @@
+/**
+ * A small file of its own: a line of canonical JSON, then the SHA-256 of that line with its end, in
+ * hexadecimal, and a newline. It becomes visible by a rename, so that it is there whole or not at all.
+ */
+
+import { bufferOf } from '../base/bytes.ts';
+import { sha256 } from '../base/digest.ts';
+import { TidemarkError } from '../base/errors.ts';
+import { isObject, parseJson } from '../log/json-fields.ts';
+import { readToEnd } from '../log/read-to-end.ts';
+import type { FileSystem } from '../storage/file-system.ts';
+
+/** Longest such file. */
+export const SEALED_LINE_BYTES_MAX = 1024;
+
+/** A file that is being written has this behind its name. */
+export const SEALED_PART_SUFFIX = '.part';
+
+export type FieldRules<Content> = Readonly<Record<keyof Content & string, (value: unknown) => boolean>>;
+
+/** Writes the fields of `rules` in their order; what stood there is replaced. Durable when it resolves. */
+export async function writeSealedLine<Content extends object>(
+  fs: FileSystem,
+  { dir, name }: { readonly dir: string; readonly name: string },
+  content: Content,
+  rules: FieldRules<Content>,
+): Promise<void> {
+  const path = `${dir}/${name}`;
+  const part = path + SEALED_PART_SUFFIX;
+  const bytes = encode(content, rules);
+  if ((await fs.stat(part)) !== null) await fs.remove(part);
+  const file = await fs.open(part, 'create');
+  try {
+    await file.write(bytes, 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  if (!bufferOf(await readFile(fs, part)).equals(bytes)) throw differs(part);
+  await fs.rename(part, path);
+  await fs.syncDirectory(dir);
+}
+
+/** What the file says; null when it is not exactly what was written, or is not there. */
+export async function readSealedLine<Content extends object>(
+  fs: FileSystem,
+  path: string,
+  rules: FieldRules<Content>,
+): Promise<Content | null> {
+  if ((await fs.stat(path)) === null) return null;
+  const bytes = await readFile(fs, path);
+  if (bytes.length > SEALED_LINE_BYTES_MAX) return null;
+  const [line] = bufferOf(bytes).toString('utf8').split('\n', 1);
+  const value = parseJson(line!);
+  if (!isObject(value)) return null;
+  for (const [field, isValid] of Object.entries<(value: unknown) => boolean>(rules)) {
+    if (!isValid(value[field])) return null;
+  }
+  const content = value as Content;
+  return encode(content, rules).equals(bytes) ? content : null;
+}
+
+function encode<Content extends object>(content: Content, rules: FieldRules<Content>): Buffer {
+  const fields = Object.keys(rules).map((field) => [field, content[field as keyof Content]] as const);
+  const line = Buffer.from(`${JSON.stringify(Object.fromEntries(fields))}\n`, 'utf8');
+  return Buffer.concat([line, Buffer.from(`${bufferOf(sha256(line)).toString('hex')}\n`, 'latin1')]);
+}
+
+async function readFile(fs: FileSystem, path: string): Promise<Uint8Array> {
+  const file = await fs.open(path, 'read');
+  try {
+    const bytes = new Uint8Array(Math.min(await file.size(), SEALED_LINE_BYTES_MAX + 1));
+    return bytes.subarray(0, await readToEnd(file, bytes, 0));
+  } finally {
+    await file.close();
+  }
+}
+
+function differs(path: string): TidemarkError {
+  return new TidemarkError('TIDEMARK_IO', `what was written to ${path} does not come back; check the disk`, {
+    remedy: 'repair',
+    facts: { file: path },
+  });
+}
