@@ -345,6 +345,10 @@ function warningsOf(
       ({ file, offset, reason }) =>
         `the checkpoint file ${file} is damaged at offset ${offset} (${reason}), in nothing that is needed`,
     ),
+    ...store.tagDamages.map(
+      ({ file, reason }) =>
+        `the tag ${file} cannot be used: ${reason}; no checkpoint is removed until it is gone or mended`,
+    ),
     ...notices,
   ];
 }

@@ -178,7 +178,7 @@ export class NodeCheckpoints {
       clock,
       schedule: options,
       position: () => ({
-        entries: engine.appliedIndex,
+        entries: log.durableIndex,
         bytes: log.stats.bytesWritten,
         commands: engine.commandsApplied,
       }),

@@ -19,7 +19,7 @@ import { STEPWISE_DEFAULTS, Stepwise } from './stepwise.ts';
 
 /** Where the log is. */
 export interface LogPosition {
-  /** Index of the last entry. */
+  /** Index of the last durable entry. */
   readonly entries: number;
   /** Bytes written since the start of the node. */
   readonly bytes: number;
@@ -101,6 +101,8 @@ export class Scheduler {
   /** Where the log was when the last one was asked for, and when that was. */
   #last: LogPosition;
   #lastAt: number;
+  /** Whether any was taken since the start. */
+  #isMeasured = false;
   #costMs = 0;
   #durationMs = 0;
   #busyMsTotal = 0;
@@ -133,8 +135,7 @@ export class Scheduler {
       intervalMs: this.#intervalMs,
       nextAt: this.#nextAt,
       mtbfMs: this.#mtbfMs,
-      predictedWaste:
-        this.#optimal === null || this.#costMs === 0 ? null : this.#optimal.predictedWaste(this.#measured),
+      predictedWaste: this.#isMeasured ? (this.#optimal?.predictedWaste(this.#measured) ?? null) : null,
       measuredWaste: (this.#busyMsTotal + startMs) / Math.max(1, elapsedMs + startMs),
     };
   }
@@ -159,7 +160,7 @@ export class Scheduler {
     const isDue =
       (checkpointEntries !== null && entries - this.#last.entries >= checkpointEntries) ||
       (checkpointLogBytes !== null && bytes - this.#last.bytes >= checkpointLogBytes);
-    if (isDue) this.#ask();
+    if (isDue) queueMicrotask(() => this.#ask()); // Behind what applies these entries.
   }
 
   /** One was taken, whoever asked for it. */
@@ -169,7 +170,8 @@ export class Scheduler {
     const elapsedMs = Math.max(1, clock.monotonic() - this.#lastAt);
     const rate = (now.commands - this.#last.commands) / (elapsedMs / 1000);
     this.#replayShare = Math.min(1, Math.max(REPLAY_SHARE_MIN, rate / this.#replayRate));
-    this.#costMs = this.#costMs === 0 ? busyMs : this.#costMs + COST_WEIGHT * (busyMs - this.#costMs);
+    this.#costMs = this.#isMeasured ? this.#costMs + COST_WEIGHT * (busyMs - this.#costMs) : busyMs;
+    this.#isMeasured = true;
     this.#durationMs = Math.max(durationMs, this.#durationMs * (1 - COST_WEIGHT));
     this.#busyMsTotal += busyMs;
     this.#failedAttempts = 0;
