@@ -24,7 +24,7 @@ const NONE: RetentionPolicy = {
   checkpointAgeMs: 0,
   generations: { hourly: 0, daily: 0, weekly: 0, monthly: 0 },
   spacedKept: 0,
-  checkpointBytesMax: null,
+  checkpointBytesMax: 0,
 };
 
 /** One checkpoint each hour, newest first, each with a file of its own. */
@@ -114,7 +114,7 @@ test('retention: tags and what others need stay, whatever the limit of bytes', (
   const policy = { ...NONE, checkpointAgeMs: 24 * HOUR_MS, checkpointBytesMax: 400 };
   const retained = retain(points, policy, NOW);
   deepStrictEqual(keptIndices(retained), [6, 5, 2, 1]);
-  deepStrictEqual(keptIndices(retain(points, { ...policy, checkpointBytesMax: 0 }, NOW)), [6, 2, 1]);
+  deepStrictEqual(keptIndices(retain(points, { ...policy, checkpointBytesMax: 1 }, NOW)), [6, 2, 1]);
 });
 
 test('retention: giving up one whose files others need frees nothing, so it stays', () => {
@@ -150,7 +150,7 @@ test('retention: what any policy keeps alone, all keep together; and twice is on
         monthly: random.below(5),
       },
       spacedKept: random.below(6),
-      checkpointBytesMax: null,
+      checkpointBytesMax: 0,
     };
     const kept = keptIndices(retain(points, policy, NOW));
     const alone: RetentionPolicy[] = [

@@ -84,7 +84,7 @@ test('schedule: entries and bytes of log make one due, whichever comes first', a
     await bench.idle(node);
     strictEqual(indicesOf(node).length, round);
   }
-  node.changeCheckpointSchedule({ checkpointEntries: null, checkpointLogBytes: 64 * 1024 });
+  node.changeCheckpointSchedule({ checkpointEntries: 0, checkpointLogBytes: 64 * 1024 });
   await write(node, 20);
   await settle(() => node.stats().checkpoints.isTaking || indicesOf(node).length === 4);
   await bench.idle(node);
@@ -99,7 +99,7 @@ test('schedule: it can be changed while the node runs, and what contradicts itse
   node.changeCheckpointSchedule({ checkpointIntervalMs: 60_000 });
   await bench.pass(node, 61_000);
   deepStrictEqual(indicesOf(node), [5]);
-  node.changeCheckpointSchedule({ checkpointIntervalMs: null });
+  node.changeCheckpointSchedule({ checkpointIntervalMs: 0 });
   await write(node, 5);
   await bench.pass(node, 3 * HOUR_MS);
   deepStrictEqual(indicesOf(node), [5], 'none by the clock any more');
@@ -114,7 +114,7 @@ test('schedule: it can be changed while the node runs, and what contradicts itse
   await node.close();
 });
 
-test('schedule: the adaptive ones say what they expect, and a start after a crash counts a failure', async () => {
+test('schedule: the adaptive one says what it expects; a start after a crash counts a failure', async () => {
   const bench = new Bench();
   const adaptive = { kind: 'optimal', pauseMsMin: 10_000 } as const;
   const first = await bench.open({ adaptive });

@@ -36,11 +36,11 @@ export interface CheckpointOptions extends Partial<Schedule> {
   readonly spacedKept?: number;
 
   /**
-   * Bytes that all kept checkpoints may take together, from 1 MiB; null: any. Above it the oldest go that are
+   * Bytes that all kept checkpoints may take together, from 1 MiB; 0: any. Above it the oldest go that are
    * neither among the newest `checkpointsKept`, nor tagged, nor needed by these.
-   * @default null
+   * @default 0
    */
-  readonly checkpointBytesMax?: number | null;
+  readonly checkpointBytesMax?: number;
 
   /**
    * The log is kept back to the oldest checkpoint younger than this, in milliseconds: 0 to 10 years. One can
@@ -92,7 +92,7 @@ export const CHECKPOINT_DEFAULTS: ResolvedCheckpointOptions = Object.freeze({
   checkpointAgeMs: DAY_MS,
   generations: Object.freeze({ hourly: 0, daily: 0, weekly: 0, monthly: 0 }),
   spacedKept: 0,
-  checkpointBytesMax: null,
+  checkpointBytesMax: 0,
   logAgeMs: DAY_MS,
   logBytesMax: 1024 ** 3,
   checkpointOnClose: true,
@@ -116,7 +116,7 @@ export function resolveCheckpointOptions(options: CheckpointOptions): ResolvedCh
   requireInteger('checkpointAgeMs', resolved.checkpointAgeMs, 0, AGE_MS_MAX);
   requireInteger('spacedKept', resolved.spacedKept, 0, 1000);
   if (resolved.spacedKept === 1) throw invalidOption('spacedKept', 1, '0, or 2 to 1000');
-  if (resolved.checkpointBytesMax !== null) {
+  if (resolved.checkpointBytesMax !== 0) {
     requireInteger('checkpointBytesMax', resolved.checkpointBytesMax, 1024 ** 2, Number.MAX_SAFE_INTEGER);
   }
   requireInteger('logAgeMs', resolved.logAgeMs, 0, AGE_MS_MAX);

@@ -35,8 +35,8 @@ export interface RetentionPolicy {
   readonly generations: Generations;
   /** So many, spaced over the whole of history; 0: none. */
   readonly spacedKept: number;
-  /** Bytes that all kept files may take together; null: any. */
-  readonly checkpointBytesMax: number | null;
+  /** Bytes that all kept files may take together; 0: any. */
+  readonly checkpointBytesMax: number;
 }
 
 /** A checkpoint as this policy sees it. */
@@ -67,7 +67,7 @@ export function retain<Point extends RetainedPoint>(
   const firm = points.map((point, at) => firmReasons(point, at, policy));
   const wished = wishes(points, policy, now);
   const kept = points.map((point, at) => ({ point, reasons: [...firm[at]!, ...wished[at]!] }));
-  if (policy.checkpointBytesMax === null) return kept;
+  if (policy.checkpointBytesMax === 0) return kept;
   return withinBytes(kept, (at) => firm[at]!.length > 0, policy.checkpointBytesMax);
 }
 

@@ -18,17 +18,17 @@ export interface OptimalOptions {
   readonly pauseMsMin: number;
   /** Longest time between two checkpoints, in milliseconds. */
   readonly intervalMsMax: number;
-  /** How old the newest checkpoint may become, in milliseconds; null: as old as it pays. */
-  readonly rpoMs: number | null;
-  /** How long a start may take, in milliseconds; null: as long as it pays. */
-  readonly rtoMs: number | null;
+  /** How old the newest checkpoint may become, in milliseconds; 0: as old as it pays. */
+  readonly rpoMs: number;
+  /** How long a start may take, in milliseconds; 0: as long as it pays. */
+  readonly rtoMs: number;
 }
 
 export const OPTIMAL_DEFAULTS: OptimalOptions = Object.freeze({
   pauseMsMin: 10_000,
   intervalMsMax: 3_600_000,
-  rpoMs: null,
-  rtoMs: null,
+  rpoMs: 0,
+  rtoMs: 0,
 });
 
 /** What is known of the node when the interval is computed. */
@@ -87,8 +87,8 @@ export class Optimal {
 
   #clamp(intervalMs: number, { durationMs, restartMs, replayShare }: Measured): number {
     const { pauseMsMin, intervalMsMax, rpoMs, rtoMs } = this.#options;
-    const replayable = rtoMs === null ? Infinity : Math.max(0, rtoMs - restartMs) / replayShare;
-    const upper = Math.min(intervalMsMax, rpoMs ?? Infinity, replayable);
+    const replayable = rtoMs === 0 ? Infinity : Math.max(0, rtoMs - restartMs) / replayShare;
+    const upper = Math.min(intervalMsMax, rpoMs === 0 ? Infinity : rpoMs, replayable);
     const lower = Math.max(pauseMsMin, durationMs * HEADROOM);
     return Math.max(lower, Math.min(upper, intervalMs));
   }

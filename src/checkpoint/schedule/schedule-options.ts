@@ -7,37 +7,38 @@ import { STEPWISE_DEFAULTS, type StepwiseOptions } from './stepwise.ts';
 
 export interface Schedule {
   /**
-   * Time after a checkpoint when the next is due, in milliseconds: 1 s to 24 days; null: none by the
-   * clock. None is taken when nothing has changed.
+   * Time after a checkpoint when the next is due, in milliseconds: 1 s to 24 days; 0: none by the clock.
+   * None is taken when nothing has changed.
    * @default 3600000
    */
-  readonly checkpointIntervalMs: number | null;
+  readonly checkpointIntervalMs: number;
 
-  /** Entries after which a checkpoint is due: 1 to 2^53-1; null: any number. @default null */
-  readonly checkpointEntries: number | null;
+  /** Entries after which a checkpoint is due: 1 to 2^53-1; 0: any number. @default 0 */
+  readonly checkpointEntries: number;
 
-  /** Bytes of log after which a checkpoint is due: 64 KiB to 2^53-1; null: any number. @default null */
-  readonly checkpointLogBytes: number | null;
+  /** Bytes of log after which a checkpoint is due: 64 KiB to 2^53-1; 0: any number. @default 0 */
+  readonly checkpointLogBytes: number;
 
   /**
    * Lets the node find the interval: `stepwise` goes up and down by rule, `optimal` computes it from what
    * checkpoints were measured to cost and how often the node was seen to fail. `checkpointIntervalMs` holds
    * besides.
-   * @default null
+   * @default { kind: 'off' }
    */
-  readonly adaptive: AdaptiveSchedule | null;
+  readonly adaptive: AdaptiveSchedule;
 }
 
 /** With {@link STEPWISE_DEFAULTS} and {@link OPTIMAL_DEFAULTS} for what is left out. */
 export type AdaptiveSchedule =
+  | { readonly kind: 'off' }
   | ({ readonly kind: 'stepwise' } & Partial<StepwiseOptions>)
   | ({ readonly kind: 'optimal' } & Partial<OptimalOptions>);
 
 export const SCHEDULE_DEFAULTS: Schedule = Object.freeze({
   checkpointIntervalMs: 3_600_000,
-  checkpointEntries: null,
-  checkpointLogBytes: null,
-  adaptive: null,
+  checkpointEntries: 0,
+  checkpointLogBytes: 0,
+  adaptive: Object.freeze({ kind: 'off' }),
 });
 
 const INTERVAL_MS_MIN = 1000;
@@ -47,25 +48,27 @@ const INTERVAL_MS_MAX = 24 * 24 * 3_600_000;
 /** Takes what is there of a schedule out of more; rejects what cannot work. */
 export function resolveSchedule(options: Schedule): Schedule {
   const { checkpointIntervalMs, checkpointEntries, checkpointLogBytes, adaptive } = options;
-  if (checkpointIntervalMs !== null) requireInterval('checkpointIntervalMs', checkpointIntervalMs);
-  if (checkpointEntries !== null) {
-    requireInteger('checkpointEntries', checkpointEntries, 1, Number.MAX_SAFE_INTEGER);
-  }
-  if (checkpointLogBytes !== null) {
+  if (checkpointIntervalMs !== 0) requireInterval('checkpointIntervalMs', checkpointIntervalMs);
+  requireInteger('checkpointEntries', checkpointEntries, 0, Number.MAX_SAFE_INTEGER);
+  if (checkpointLogBytes !== 0) {
     requireInteger('checkpointLogBytes', checkpointLogBytes, 64 * 1024, Number.MAX_SAFE_INTEGER);
   }
   return Object.freeze({
     checkpointIntervalMs,
     checkpointEntries,
     checkpointLogBytes,
-    adaptive: adaptive === null ? null : resolveAdaptive(adaptive),
+    adaptive: resolveAdaptive(adaptive),
   });
 }
 
 function resolveAdaptive(options: AdaptiveSchedule): AdaptiveSchedule {
+  if (options.kind === 'off') {
+    requireKnownOptions('adaptive', options, SCHEDULE_DEFAULTS.adaptive);
+    return SCHEDULE_DEFAULTS.adaptive;
+  }
   if (options.kind === 'stepwise') return resolveStepwise(options);
   if (options.kind === 'optimal') return resolveOptimal(options);
-  throw invalidOption('adaptive.kind', (options as { kind: unknown }).kind, 'stepwise or optimal');
+  throw invalidOption('adaptive.kind', (options as { kind: unknown }).kind, 'off, stepwise or optimal');
 }
 
 function resolveStepwise(options: AdaptiveSchedule & { kind: 'stepwise' }): AdaptiveSchedule {
@@ -89,10 +92,10 @@ function resolveOptimal(options: AdaptiveSchedule & { kind: 'optimal' }): Adapti
   const { pauseMsMin, intervalMsMax, rpoMs, rtoMs } = resolved;
   requireInterval('adaptive.pauseMsMin', pauseMsMin);
   requireInterval('adaptive.intervalMsMax', intervalMsMax);
-  if (rpoMs !== null) requireInterval('adaptive.rpoMs', rpoMs);
-  if (rtoMs !== null) requireInterval('adaptive.rtoMs', rtoMs);
+  if (rpoMs !== 0) requireInterval('adaptive.rpoMs', rpoMs);
+  if (rtoMs !== 0) requireInterval('adaptive.rtoMs', rtoMs);
   if (pauseMsMin > intervalMsMax) throw contradiction(resolved, 'pauseMsMin', 'intervalMsMax');
-  if (rpoMs !== null && pauseMsMin > rpoMs) throw contradiction(resolved, 'pauseMsMin', 'rpoMs');
+  if (rpoMs !== 0 && pauseMsMin > rpoMs) throw contradiction(resolved, 'pauseMsMin', 'rpoMs');
   return Object.freeze(resolved);
 }
 

@@ -154,12 +154,12 @@ export class Scheduler {
   /** Entries were made durable: is one due because of them? Called often, and cheap. */
   advanced(): void {
     const { checkpointEntries, checkpointLogBytes } = this.#schedule;
-    if (checkpointEntries === null && checkpointLogBytes === null) return;
+    if (checkpointEntries === 0 && checkpointLogBytes === 0) return;
     if (this.#isAsking || this.#isStopped || this.#failedAttempts > 0) return;
     const { entries, bytes } = this.#config.position();
     const isDue =
-      (checkpointEntries !== null && entries - this.#last.entries >= checkpointEntries) ||
-      (checkpointLogBytes !== null && bytes - this.#last.bytes >= checkpointLogBytes);
+      (checkpointEntries !== 0 && entries - this.#last.entries >= checkpointEntries) ||
+      (checkpointLogBytes !== 0 && bytes - this.#last.bytes >= checkpointLogBytes);
     if (isDue) queueMicrotask(() => this.#ask()); // Behind what applies these entries.
   }
 
@@ -219,15 +219,15 @@ export class Scheduler {
   get #intervalMs(): number | null {
     const fixed = this.#schedule.checkpointIntervalMs;
     const adaptive = this.#stepwise?.intervalMs ?? this.#optimal?.intervalMs ?? null;
-    if (fixed === null || adaptive === null) return fixed ?? adaptive;
+    if (fixed === 0 || adaptive === null) return fixed === 0 ? adaptive : fixed;
     return Math.min(fixed, adaptive);
   }
 
   #adapt(): void {
     const { adaptive } = this.#schedule;
     this.#stepwise =
-      adaptive?.kind === 'stepwise' ? new Stepwise({ ...STEPWISE_DEFAULTS, ...adaptive }) : null;
-    this.#optimal = adaptive?.kind === 'optimal' ? new Optimal({ ...OPTIMAL_DEFAULTS, ...adaptive }) : null;
+      adaptive.kind === 'stepwise' ? new Stepwise({ ...STEPWISE_DEFAULTS, ...adaptive }) : null;
+    this.#optimal = adaptive.kind === 'optimal' ? new Optimal({ ...OPTIMAL_DEFAULTS, ...adaptive }) : null;
     for (let failure = Math.round(this.#rate.history.failures); failure > 0; failure--)
       this.#stepwise?.failed();
   }
