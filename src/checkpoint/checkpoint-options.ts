@@ -5,8 +5,8 @@ import type { Generations } from './retention.ts';
 import { resolveSchedule, SCHEDULE_DEFAULTS, type Schedule } from './schedule/schedule-options.ts';
 
 /**
- * Every field is optional; `CHECKPOINT_DEFAULTS` is the whole list. What says when checkpoints are taken is in
- * {@link Schedule}.
+ * Every field is optional; `CHECKPOINT_DEFAULTS` is the whole list. What says when checkpoints are taken
+ * is in {@link Schedule}.
  */
 export interface CheckpointOptions extends Partial<Schedule> {
   /**

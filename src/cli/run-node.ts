@@ -3,6 +3,7 @@
  * which differ in what they tell: see {@link Narrator}.
  */
 
+import type { AdaptiveSchedule } from '../checkpoint/schedule/schedule-options.ts';
 import { buffered, type DurabilityChoice } from '../log/durability.ts';
 import type { Connection, ConnectionHandler } from '../network/connection.ts';
 import { listenTcp } from '../network/tcp.ts';
@@ -98,7 +99,7 @@ function openNode(config: Config, narrator: Narrator, http: HttpServer | null): 
     dir: config.dir,
     log: config.log,
     durability: durabilityOf(config.durability),
-    checkpoint: config.checkpoint,
+    checkpoint: { ...config.checkpoint, adaptive: adaptiveOf(config.checkpoint.adaptive) },
     ordering: local(config.ordering),
     onProgress(progress) {
       narrator.recovering(progress);
@@ -109,6 +110,12 @@ function openNode(config: Config, narrator: Narrator, http: HttpServer | null): 
 
 function durabilityOf({ kind, ...bounds }: Config['durability']): DurabilityChoice {
   return kind === 'synced' ? kind : buffered(bounds);
+}
+
+/** What was given; `open` has the defaults of each kind, and refuses what its kind does not know. */
+function adaptiveOf({ kind, ...options }: Config['checkpoint']['adaptive']): AdaptiveSchedule {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { kind, ...Object.fromEntries(given) } as AdaptiveSchedule;
 }
 
 async function tellAll(events: AsyncIterable<NodeEvent>, narrator: Narrator): Promise<void> {

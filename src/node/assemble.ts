@@ -8,6 +8,7 @@ import type { Clock } from '../base/time.ts';
 import type { ResolvedCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
+import type { StartCost } from '../checkpoint/schedule/scheduler.ts';
 import { Engine } from '../engine/engine.ts';
 import type { Machine } from '../engine/machine.ts';
 import { requireVersions, type VersionHistory } from '../engine/versions.ts';
@@ -158,13 +159,9 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     commandsReplayed: engine.commandsApplied,
     tookMs: clock.monotonic() - started,
   };
-  const { commandsReplayed, tookMs } = recovery;
-  const { replayMs } = opened;
-  checkpoints.startSchedule({ restartMs: Math.max(0, tookMs - replayMs), commandsReplayed, replayMs });
+  checkpoints.startSchedule(startCost(recovery, opened));
   const lateness = new Lateness(clock, (lateMs) => events.emit({ kind: 'late', lateMs }));
-  const { deadlines } = assembly;
-  const expiring =
-    deadlines === null ? null : new ExpiringOrdering({ ordering, deadlines, state: engine.state, clock });
+  const expiring = expiringFor(assembly, ordering, engine);
   const told = { lateness, events, recovery };
   return { engine, log, status, lock, ordering, expiring, commits, checkpoints, ...told };
 }
@@ -219,6 +216,19 @@ function makeEngine(assembly: Assembly, onFatal: (error: unknown) => void): Engi
     clock: doors.clock,
     onFatal,
   });
+}
+
+/** What clients speak to where keys expire. */
+function expiringFor(
+  { deadlines, doors: { clock } }: Assembly,
+  ordering: LocalOrdering,
+  { state }: Engine,
+): ExpiringOrdering | null {
+  return deadlines === null ? null : new ExpiringOrdering({ ordering, deadlines, state, clock });
+}
+
+function startCost({ commandsReplayed, tookMs }: NodeRecovery, { replayMs }: OpenedLog): StartCost {
+  return { restartMs: Math.max(0, tookMs - replayMs), commandsReplayed, replayMs };
 }
 
 interface OpenedLog {

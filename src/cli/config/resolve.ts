@@ -111,13 +111,18 @@ function lineOf({ origin }: Fault): number {
   return origin.kind === 'file' && origin.line !== null ? origin.line : Number.MAX_SAFE_INTEGER;
 }
 
-/** `redis.port` of settings becomes `{ redis: { port } }`. Tables are one deep. */
+/** `redis.port` of settings becomes `{ redis: { port } }`. The names are those of the schema. */
 function treeOf(settings: readonly Setting[]): Record<string, unknown> {
   const tree: Record<string, unknown> = {};
   for (const { key, value } of settings) {
-    const [first, second] = key.split('.') as [string, string?];
-    if (second === undefined) tree[first] = value;
-    else tree[first] = { ...(tree[first] as object | undefined), [second]: value };
+    const tables = key.split('.');
+    const field = tables.pop()!;
+    let table = tree;
+    for (const name of tables) {
+      table[name] ??= {};
+      table = table[name] as Record<string, unknown>;
+    }
+    table[field] = value;
   }
   return tree;
 }

@@ -103,9 +103,97 @@ const durability = v.strictObject({
   ),
 });
 
+const DAY_MS = 24 * 3_600_000;
+
+/** What is not given has the default of its kind: see the options of the program. */
+const adaptive = v.strictObject({
+  kind: v.optional(
+    choice('lets the node find the interval: by rule, or the optimum of what it measures', [
+      'off',
+      'stepwise',
+      'optimal',
+    ]),
+    'off',
+  ),
+  intervalMs: v.optional(duration('stepwise: the interval to begin with', { min: 1000, max: 24 * DAY_MS })),
+  intervalMsMin: v.optional(duration('stepwise: the shortest', { min: 1000, max: 24 * DAY_MS })),
+  intervalMsMax: v.optional(
+    duration('stepwise and optimal: the longest interval', { min: 1000, max: 24 * DAY_MS }),
+  ),
+  pauseMsMin: v.optional(
+    duration('optimal: shortest time between two checkpoints', { min: 1000, max: 24 * DAY_MS }),
+  ),
+  rpoMs: v.optional(
+    duration('optimal: how old the newest checkpoint may become; 0: as it pays', {
+      min: 0,
+      max: 24 * DAY_MS,
+    }),
+  ),
+  rtoMs: v.optional(
+    duration('optimal: how long a start may take; 0: as it pays', {
+      min: 1000,
+      max: 24 * DAY_MS,
+      orZero: true,
+    }),
+  ),
+});
+
+const generations = v.strictObject({
+  hourly: v.optional(count('the newest of each of the last so many hours is kept', { min: 0, max: 1000 }), 0),
+  daily: v.optional(count('the same of days, in UTC', { min: 0, max: 1000 }), 0),
+  weekly: v.optional(count('of weeks, which begin on Monday', { min: 0, max: 1000 }), 0),
+  monthly: v.optional(count('of months', { min: 0, max: 1000 }), 0),
+});
+
 const checkpoint = v.strictObject({
+  checkpointIntervalMs: v.optional(
+    duration('one is taken so long after the last; 0: none by the clock', {
+      min: 1000,
+      max: 24 * DAY_MS,
+      orZero: true,
+    }),
+    CHECKPOINT_DEFAULTS.checkpointIntervalMs,
+  ),
+  checkpointEntries: v.optional(
+    count('one is taken after so many entries; 0: any number', { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    CHECKPOINT_DEFAULTS.checkpointEntries,
+  ),
+  checkpointLogBytes: v.optional(
+    bytes('one is taken after so much log; 0: any', {
+      min: 64 * KIB,
+      max: Number.MAX_SAFE_INTEGER,
+      orZero: true,
+    }),
+    CHECKPOINT_DEFAULTS.checkpointLogBytes,
+  ),
+  adaptive: v.optional(adaptive, {}),
+  checkpointAgeMs: v.optional(
+    duration('every checkpoint younger than this is kept', { min: 0, max: 3650 * DAY_MS }),
+    CHECKPOINT_DEFAULTS.checkpointAgeMs,
+  ),
+  generations: v.optional(generations, {}),
+  spacedKept: v.optional(
+    count('so many are kept over the whole of history, evenly spaced', { min: 2, max: 1000, orZero: true }),
+    CHECKPOINT_DEFAULTS.spacedKept,
+  ),
+  checkpointBytesMax: v.optional(
+    bytes('what all kept checkpoints may take; 0: any', {
+      min: MIB,
+      max: Number.MAX_SAFE_INTEGER,
+      orZero: true,
+    }),
+    CHECKPOINT_DEFAULTS.checkpointBytesMax,
+  ),
+  logAgeMs: v.optional(
+    duration('the log is kept for rewinding back to here', { min: 0, max: 3650 * DAY_MS }),
+    CHECKPOINT_DEFAULTS.logAgeMs,
+  ),
+  logBytesMax: v.optional(
+    bytes('what of the log is kept for rewinding only', { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    CHECKPOINT_DEFAULTS.logBytesMax,
+  ),
   checkpointsKept: v.optional(
-    count('checkpoints that are kept; the log is kept back to the oldest', { min: 1, max: 64 }),
+    count('the newest so many checkpoints are kept, and the log back to there', { min: 1, max: 64 }),
     CHECKPOINT_DEFAULTS.checkpointsKept,
   ),
   checkpointOnClose: v.optional(

@@ -32,6 +32,8 @@ interface Range {
   readonly min: number;
   readonly max: number;
   readonly multipleOf?: number;
+  /** Whether 0 is taken too, below `min`. */
+  readonly orZero?: boolean;
 }
 
 export function text(about: string, wanted = 'a text') {
@@ -56,7 +58,7 @@ export function flag(about: string) {
 }
 
 export function count(about: string, range: Range, what = 'a whole number') {
-  const wanted = `${what} from ${range.min} to ${range.max}`;
+  const wanted = orZero(range, `${what} from ${range.min} to ${range.max}`);
   return number(about, wanted, range, { pattern: NUMBER_TEXT, parse: Number, write: String });
 }
 
@@ -64,13 +66,18 @@ export function bytes(about: string, range: Range) {
   const multiple = range.multipleOf === undefined ? '' : `, a multiple of ${writeBytes(range.multipleOf)}`;
   const limits =
     range.max === Number.MAX_SAFE_INTEGER ? '' : ` from ${writeBytes(range.min)} to ${writeBytes(range.max)}`;
-  const wanted = `a size${limits}${multiple}, as in 1MiB`;
+  const wanted = orZero(range, `a size${limits}${multiple}, as in 1MiB`);
   return number(about, wanted, range, { pattern: BYTES_TEXT, parse: parseBytes, write: writeBytes });
 }
 
 export function duration(about: string, range: Range) {
-  const wanted = `a time from ${writeDuration(range.min)} to ${writeDuration(range.max)}, as in 10s`;
+  const limits = `from ${writeDuration(range.min)} to ${writeDuration(range.max)}`;
+  const wanted = orZero(range, `a time ${limits}, as in 10s`);
   return number(about, wanted, range, { pattern: DURATION_TEXT, parse: parseDuration, write: writeDuration });
+}
+
+function orZero(range: Range, wanted: string): string {
+  return range.orZero === true ? `0, or ${wanted}` : wanted;
 }
 
 interface Notation {
@@ -82,7 +89,8 @@ interface Notation {
 function number(about: string, wanted: string, range: Range, { pattern, parse, write }: Notation) {
   const { min, max, multipleOf } = range;
   const inRange = v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
-  const plain = multipleOf === undefined ? inRange : v.pipe(inRange, v.multipleOf(multipleOf));
+  const multiple = multipleOf === undefined ? inRange : v.pipe(inRange, v.multipleOf(multipleOf));
+  const plain = range.orZero === true ? v.union([v.literal(0), multiple]) : multiple;
   const written = v.pipe(v.string(), v.regex(pattern), v.transform(parse), plain);
   return v.pipe(
     v.union([plain, written]),
