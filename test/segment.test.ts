@@ -1,6 +1,7 @@
 /**
- * Headers of segments and sparse indexes (src/log/segment.ts, src/log/sparse-index.ts). Goal: every
- * single-bit change is noticed. Method: exhaustive, a table of damages, round trips from a seed.
+ * Headers of segments, sparse indexes and recent places (src/log/segment.ts, sparse-index.ts,
+ * recent-places.ts). Goal: every single-bit change is noticed. Method: exhaustive, a table of damages, round
+ * trips from a seed.
  */
 
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
@@ -8,6 +9,7 @@ import { test } from 'node:test';
 import { viewOf } from '../src/base/bytes.ts';
 import { crc32c } from '../src/base/crc32c.ts';
 import { toIndex, toTerm, toTimeline } from '../src/base/positions.ts';
+import { RecentPlaces } from '../src/log/recent-places.ts';
 import {
   decodeSegmentHeader,
   encodeSegmentHeader,
@@ -257,4 +259,15 @@ test('sparse index: every single-bit flip and every cut makes it as good as miss
     strictEqual(SparseIndex.decode(bytes.subarray(0, length), header.id), null, `${length} bytes`);
   }
   strictEqual(SparseIndex.decode(bytes, '0102030405060709'), null, 'of another segment');
+});
+
+test('recent places: the last one before an entry is found, and old ones are forgotten', () => {
+  const places = new RecentPlaces();
+  strictEqual(places.before(toIndex(1)), null);
+  for (let at = 0; at < 100; at++) places.add(position(at));
+  for (const entry of [1, 10, 359, 360]) strictEqual(places.before(toIndex(entry)), null, `entry ${entry}`);
+  for (const entry of [361, 370, 371, 991, 5000]) {
+    const at = Math.min(99, Math.floor((entry - 1) / 10));
+    deepStrictEqual(places.before(toIndex(entry)), position(at), `entry ${entry}`);
+  }
 });

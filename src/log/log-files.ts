@@ -13,6 +13,7 @@ import type { File, FileSystem } from '../storage/file-system.ts';
 import type { BatchBuffer } from './batch-buffer.ts';
 import { ifThereIsRoom } from './quarantine.ts';
 import { readRecords } from './read-records.ts';
+import { RecentPlaces } from './recent-places.ts';
 import { followingHeader, type RecoveredLog, takesPlaceOf, trim } from './recover.ts';
 import { SEGMENT_HEADER_BYTES, segmentSeed } from './segment.ts';
 import { makeSegment, removeIfThere, removeSegment, type Segment, sparseIndexPath } from './segment-file.ts';
@@ -66,6 +67,7 @@ export class LogFiles {
   /** Everything before this offset of the tail is durable. */
   #syncedTo: number;
   #points = new SparseIndex();
+  #recent = new RecentPlaces();
   #firstIndex: Index;
   /** Compacted segments whose files are still there, oldest first. */
   #gone: Segment[] = [];
@@ -120,6 +122,7 @@ export class LogFiles {
   /** A batch is written. */
   advance(end: ReaderPosition): void {
     this.#points.offer(this.#end);
+    this.#recent.add(this.#end);
     this.#end = end;
   }
 
@@ -231,13 +234,14 @@ export class LogFiles {
     if (first < this.#firstIndex || last > durable) throw notRetained(first, last, this.#firstIndex, durable);
     // A snapshot of the list: what is compacted or truncated away meanwhile is noticed, not skipped.
     const segments = [...this.#sealed, { ...this.#tail, end: this.#end.offset }];
-    const tailPoints = this.#points;
+    const tailPlaces = [this.#recent, this.#points];
     for (const [at, segment] of segments.entries()) {
       const next = segments[at + 1]?.header ?? null;
       if (next !== null && next.firstIndex <= first) continue;
       if (segment.header.firstIndex > last) return;
-      const points = next === null ? tailPoints : await readPoints(this.#config.fs, segment);
-      const start = points?.before(first) ?? segmentStart(segment.header);
+      const places = next === null ? tailPlaces : [await readPoints(this.#config.fs, segment)];
+      const found = places.map((place) => place?.before(first)).find((position) => position != null);
+      const start = found ?? segmentStart(segment.header);
       try {
         for await (const record of readRecords(this.#config.fs, segment, next, start)) {
           if (record.index > last) return;
@@ -300,6 +304,7 @@ export class LogFiles {
     this.#end = segmentStart(header);
     this.#syncedTo = this.#end.offset;
     this.#points = new SparseIndex();
+    this.#recent = new RecentPlaces();
     this.spares.refill();
   }
 
