@@ -26,6 +26,15 @@ export {
   type MigrationState,
   Rejection,
 } from './engine/machine.ts';
+export type { MachineContext, QueryContext } from './engine/machine-context.ts';
+export {
+  type DeclaredRejection,
+  type PlainRejection,
+  type RefusalDefinition,
+  type Reject,
+  type RejectionOf,
+  refusal,
+} from './engine/refusal.ts';
 export {
   type MigratedTable,
   type ReadTable,
@@ -34,7 +43,13 @@ export {
   table,
 } from './engine/table.ts';
 export { type MachineDefinition, machine, type TypedMachine } from './engine/typed-machine.ts';
-export type { KeyValueCommands, KeyValueQueries, KeyValueResult, Word } from './keyvalue/callable.ts';
+export type {
+  KeyValueCommands,
+  KeyValueQueries,
+  KeyValueResult,
+  LoggedRequest,
+  Word,
+} from './keyvalue/callable.ts';
 export {
   type BufferedDurability,
   type BufferedOptions,
@@ -45,6 +60,7 @@ export type { LogEvent } from './log/log-events.ts';
 export type { LogOptions } from './log/log-options.ts';
 export type { RecoveryReport } from './log/recover.ts';
 export type { Doors, RecoveryProgress } from './node/assemble.ts';
+export type { EntriesOptions, LogEntry, LoggedCommand } from './node/entry-feed.ts';
 export type {
   DamageFound,
   EventFailure,
@@ -53,8 +69,11 @@ export type {
   NodeHappening,
 } from './node/events.ts';
 export type {
+  Attempt,
+  CallOptions,
   CheckpointStats,
   Node,
+  NodeCalls,
   NodeDistributions,
   NodeRecovery,
   NodeStats,

@@ -146,6 +146,7 @@ test('node G5: what a fold cannot read in a replay is over once an older one is 
     dataDir: DIR,
     status: directory.status,
     store,
+    signal: null,
     options,
     makeEngine: (onAttemptFatal) =>
       new Engine({

@@ -25,6 +25,12 @@ export function requireKnownOptions(where: string, options: unknown, known: obje
   }
 }
 
+/** Throws TIDEMARK_OPTION_INVALID unless `signal` is an AbortSignal or left out: then it is null. */
+export function resolveSignal(signal: AbortSignal | undefined): AbortSignal | null {
+  if (signal === undefined || signal instanceof AbortSignal) return signal ?? null;
+  throw invalidOption('signal', signal, 'an AbortSignal');
+}
+
 export function invalidOption(name: string, value: unknown, wanted: string): TidemarkError {
   const shown = JSON.stringify(value) ?? String(value);
   return new TidemarkError('TIDEMARK_OPTION_INVALID', `${name} must be ${wanted}, got ${shown}`, {

@@ -25,6 +25,7 @@ import type { FileSystem } from '../storage/file-system.ts';
 import { Activator } from './activate.ts';
 import { CommitRecorder } from './commit-recorder.ts';
 import type { DataDirectory } from './data-directory.ts';
+import { EntryFeed } from './entry-feed.ts';
 import type { NodeEvents } from './events.ts';
 import { ExpiringOrdering } from './expiring-ordering.ts';
 import { Lateness } from './lateness.ts';
@@ -68,6 +69,8 @@ export interface Assembly {
   /** What the key-value machine tells of deadlines; null with another machine. */
   readonly deadlines: DeadlineTable | null;
   readonly onProgress: (progress: RecoveryProgress) => void;
+  /** Ends the opening, until the state is back. */
+  readonly signal: AbortSignal | null;
 }
 
 /** Carries what the disk reports to the node, which does not exist yet when the disk is first touched. */
@@ -88,6 +91,7 @@ export class Wiring {
 
   connect(node: Node<unknown, unknown>, parts: NodeParts): void {
     parts.ordering.start(parts.log);
+    parts.feed.start(parts.log);
     parts.expiring?.start(parts.checkpoints.whenLoaded());
     this.#checkpoints = parts.checkpoints;
     this.#node = node;
@@ -111,6 +115,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     isBusy: () => engine?.isBusy ?? false,
   });
   const commits = new CommitRecorder(status, clock);
+  const feed = new EntryFeed();
   const activator = new Activator();
   const restored = await restore({
     ...doors,
@@ -120,9 +125,10 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     options,
     makeEngine: (onFatal) => makeEngine(assembly, onFatal),
     onFatal: wiring.fail,
+    signal: assembly.signal,
     openLog(into, begun) {
       requireReplayable(assembly, into.appliedIndex, store);
-      return openLog(assembly, into, { commits, activator }, begun);
+      return openLog(assembly, into, { commits, activator, feed }, begun);
     },
   });
   const { opened, checkpoint } = restored;
@@ -149,7 +155,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     onFatal: wiring.fail,
     onEvent: events.emit,
   });
-  await activate(activator, { engine, log, status, clock, commits, checkpoints });
+  await activate(activator, { engine, log, status, clock, commits, checkpoints, signal: assembly.signal });
   const recovery: NodeRecovery = {
     ...log.report,
     warnings,
@@ -163,7 +169,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
   const lateness = new Lateness(clock, (lateMs) => events.emit({ kind: 'late', lateMs }));
   const expiring = expiringFor(assembly, ordering, engine);
   const told = { lateness, events, recovery };
-  return { engine, log, status, lock, ordering, expiring, commits, checkpoints, ...told };
+  return { engine, log, status, lock, ordering, expiring, commits, feed, checkpoints, ...told };
 }
 
 function tellLoaded({ onProgress }: Assembly, done: number, total: number): void {
@@ -189,13 +195,15 @@ function requireReplayable(assembly: Assembly, replayAfter: Index, { checkpoints
 /** Brings the directory to the program's version of the machine; lets go of everything when that fails. */
 async function activate(
   activator: Activator,
-  parts: Pick<NodeParts, 'engine' | 'log' | 'status' | 'commits' | 'checkpoints'> & { readonly clock: Clock },
+  parts: Pick<NodeParts, 'engine' | 'log' | 'status' | 'commits' | 'checkpoints'> &
+    Pick<Assembly, 'signal'> & { readonly clock: Clock },
 ): Promise<void> {
-  const { engine, log, commits, checkpoints } = parts;
+  const { engine, log, commits, checkpoints, signal } = parts;
   const takeCheckpoint = async (): Promise<void> => {
     if (engine.appliedIndex > 0) await checkpoints.take();
   };
   try {
+    signal?.throwIfAborted();
     await activator.run({ ...parts, takeCheckpoint });
   } catch (error) {
     commits.stop();
@@ -242,13 +250,25 @@ interface OpenedLog {
 interface LogListeners {
   readonly commits: CommitRecorder;
   readonly activator: Activator;
+  readonly feed: EntryFeed;
 }
 
 /** Opens the log behind what an engine has, replays it there, and has an ordering feed both. */
 async function openLog(
-  { doors, dataDir, directory, wiring, events, log: options, durability, local, onProgress }: Assembly,
+  {
+    doors,
+    dataDir,
+    directory,
+    wiring,
+    events,
+    log: options,
+    durability,
+    local,
+    onProgress,
+    signal,
+  }: Assembly,
   engine: Engine,
-  { commits, activator }: LogListeners,
+  { commits, activator, feed }: LogListeners,
   begun: BegunRestore,
 ): Promise<OpenedLog> {
   const { status } = directory;
@@ -268,6 +288,7 @@ async function openLog(
     },
     onReplay(entry, lastIndex) {
       if (replay.startedMs === 0) replay.startedMs = doors.clock.monotonic();
+      signal?.throwIfAborted();
       engine.replay(entry);
       replay.endedMs = doors.clock.monotonic();
       onProgress({ phase: 'log', done: entry.index - replayAfter, total: lastIndex - replayAfter });
@@ -277,6 +298,7 @@ async function openLog(
       activator.onDurable();
       commits.committed(index);
       wiring.advanced();
+      feed.onDurable();
     },
     onRefused(afterIndex, error) {
       if (activator.isWaiting) activator.fail(error);

@@ -2,19 +2,22 @@
 
 import { TidemarkError } from '../base/errors.ts';
 import { type Distribution, type DistributionSummary, summarize } from '../base/histogram.ts';
+import { invalidOption } from '../base/options.ts';
 import type { Index } from '../base/positions.ts';
 import type { Schedule } from '../checkpoint/schedule/schedule-options.ts';
 import type { ScheduleStats } from '../checkpoint/schedule/scheduler.ts';
 import type { Engine, StateRoot } from '../engine/engine.ts';
-import type { Call, CallableMachine } from '../engine/machine.ts';
+import { type Call, type CallableMachine, Rejection } from '../engine/machine.ts';
 import type { Log, LogStats } from '../log/log.ts';
 import type { RecoveryReport } from '../log/recover.ts';
 import type { StatusFile } from '../log/status.ts';
 import type { LocalOrdering } from '../ordering/local.ts';
 import type { Ordering } from '../ordering/ordering.ts';
 import type { FileLock } from '../storage/file-system.ts';
+import { AbortableNode } from './abortable-node.ts';
 import type { CommitRecorder } from './commit-recorder.ts';
 import { closeDataDirectory } from './data-directory.ts';
+import type { EntriesOptions, EntryFeed, LogEntry } from './entry-feed.ts';
 import { type EventsOptions, failureOf, type NodeEvent, type NodeEvents } from './events.ts';
 import type { ExpiringOrdering } from './expiring-ordering.ts';
 import type { Lateness } from './lateness.ts';
@@ -121,6 +124,7 @@ export interface NodeParts {
   /** What clients speak to instead, when keys expire. */
   readonly expiring: ExpiringOrdering | null;
   readonly commits: CommitRecorder;
+  readonly feed: EntryFeed;
   readonly checkpoints: NodeCheckpoints;
   readonly lateness: Lateness;
   readonly events: NodeEvents;
@@ -128,6 +132,28 @@ export interface NodeParts {
 }
 
 type Named<Calls, Name extends keyof Calls> = Calls[Name] extends Call ? Calls[Name] : never;
+
+/**
+ * What became of a command, as `Node.attempt` tells it: its result, or what the machine refused it with. The
+ * code of a rejection tells which of the declared errors it is; that of `new Rejection('text')` is null.
+ */
+export type Attempt<Command> =
+  | { readonly kind: 'done'; readonly result: Command extends Call ? Awaited<Command['result']> : never }
+  | {
+      readonly kind: 'rejected';
+      readonly rejection: Command extends { readonly rejection: infer Declared } ? Declared : Rejection;
+    };
+
+/** What `Node.with` takes. */
+export interface CallOptions {
+  readonly signal: AbortSignal;
+}
+
+/** The calls of a node that somebody waits for. */
+export type NodeCalls<Commands, Queries> = Pick<
+  Node<Commands, Queries>,
+  'submit' | 'attempt' | 'query' | 'root' | 'checkpoint' | 'whenLoaded' | 'sync' | 'drained'
+>;
 
 /** A running node: made by {@link open}, used until it is closed or stops by itself. */
 export class Node<Commands, Queries> {
@@ -170,6 +196,23 @@ export class Node<Commands, Queries> {
       const settle = (result: unknown): void => resolve(this.#machine.detach(result) as never);
       this.ordering.enqueue(command, { settle, fail: reject });
     });
+  }
+
+  /**
+   * As `submit`, but a rejection by the machine is one of two outcomes, and no error: `{ kind: 'done', result
+   * }` or `{ kind: 'rejected', rejection }`. Rejects with everything else that `submit` does.
+   */
+  async attempt<Name extends keyof Commands & string>(
+    name: Name,
+    ...args: Named<Commands, Name>['arguments']
+  ): Promise<Attempt<Commands[Name]>> {
+    try {
+      const result = await this.submit(name, ...args);
+      return { kind: 'done', result: result as never };
+    } catch (error) {
+      if (error instanceof Rejection) return { kind: 'rejected', rejection: error as never };
+      throw error;
+    }
   }
 
   /**
@@ -286,6 +329,33 @@ export class Node<Commands, Queries> {
     return this.#parts.ordering.whenDrained();
   }
 
+  /**
+   * The entries of the log from `from` on, in order: verified, durable, each command decoded. Ends at `last`,
+   * by default the newest entry that is durable now; with `follow` it waits for more, and ends when the node
+   * is closed. Any number of iterations may run; each holds 1 MiB of the log in memory, or one entry.
+   *
+   * Throws TIDEMARK_INDEX_NOT_RETAINED when entries it has not handed out yet were compacted away: the facts
+   * say what is still there. TIDEMARK_LOG_DAMAGED when an entry does not verify; TIDEMARK_NOT_OPEN when the
+   * node is closed before it has come to its end, or what stopped the node; TIDEMARK_OPTION_INVALID.
+   */
+  entries(options: EntriesOptions): AsyncGenerator<LogEntry<Commands>, void, void> {
+    const { machine, earlierVersions } = this.#parts.status.current;
+    const history = { active: machine.version, earlier: earlierVersions };
+    return this.#parts.feed.entries({ machine: this.#machine, history }, options);
+  }
+
+  /**
+   * The same node for calls that `signal` may end. One that is aborted before the call was made rejects with
+   * the signal's reason, and nothing happens. Later, the caller stops waiting: a command was taken by then
+   * and takes effect, so that `submit` and `attempt` reject with TIDEMARK_OUTCOME_UNKNOWN, the reason being
+   * its cause; everything else rejects with the reason itself. A checkpoint goes on for others who asked for
+   * it. Iterations take a signal of their own.
+   */
+  with({ signal }: CallOptions): NodeCalls<Commands, Queries> {
+    if (!(signal instanceof AbortSignal)) throw invalidOption('signal', signal, 'an AbortSignal');
+    return new AbortableNode(this, signal);
+  }
+
   /** The ordering, for servers that speak in bytes. */
   get ordering(): Ordering {
     return this.#parts.expiring ?? this.#parts.ordering;
@@ -372,6 +442,7 @@ export class Node<Commands, Queries> {
     this.#parts.commits.stop();
     this.#parts.expiring?.stop();
     this.#parts.engine.stop();
+    void this.#parts.feed.stop(this.#failure);
     try {
       this.#parts.ordering.stop(later, inFlight);
     } finally {
@@ -381,13 +452,14 @@ export class Node<Commands, Queries> {
   }
 
   async #close(): Promise<void> {
-    const { engine, ordering, expiring, log, status, lateness, commits, checkpoints } = this.#parts;
     this.#tellStopping();
+    const { engine, ordering, expiring, log, status, lateness, commits, feed, checkpoints } = this.#parts;
     lateness.stop();
     expiring?.stop();
     commits.stop();
     try {
       await ordering.close();
+      await feed.stop(this.#failure);
       await checkpoints.close(this.#failure);
       await log.close();
       if (this.#failure === null) {

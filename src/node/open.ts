@@ -1,7 +1,7 @@
 /** `open`: from a directory and a machine to a node that serves. */
 
 import { systemChance } from '../base/chance.ts';
-import { invalidOption, requireKnownOptions } from '../base/options.ts';
+import { invalidOption, requireKnownOptions, resolveSignal } from '../base/options.ts';
 import { systemClock } from '../base/time.ts';
 import { type CheckpointOptions, resolveCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import { type CallableMachine, requireMachineChain } from '../engine/machine.ts';
@@ -50,6 +50,11 @@ export interface OpenOptions {
   readonly checkpoint?: CheckpointOptions;
   /** Called while the state is brought back; see {@link RecoveryProgress}. */
   readonly onProgress?: (progress: RecoveryProgress) => void;
+  /**
+   * Ends the opening while the state is brought back: it rejects with the signal's reason, everything is let
+   * go of, and no entry was changed. Later it counts no longer; see `Node.with`.
+   */
+  readonly signal?: AbortSignal;
   /** The doors to the world, for tests and simulators. */
   readonly doors?: Partial<Doors>;
 }
@@ -62,6 +67,7 @@ const KNOWN_OPTIONS = {
   log: 0,
   checkpoint: 0,
   onProgress: 0,
+  signal: 0,
   doors: 0,
 };
 const KNOWN_DOORS = { fs: 0, clock: 0, chance: 0 };
@@ -81,12 +87,14 @@ export function open<Commands, Queries>(
 export function open(options: OpenOptions): Promise<Node<KeyValueCommands, KeyValueQueries>>;
 export async function open(
   options: OpenOptions & { readonly machine?: CallableMachine<unknown, unknown> },
-): Promise<Node<unknown, unknown>> {
+): Promise<unknown> {
   requireKnownOptions('open', options, KNOWN_OPTIONS);
   requireKnownOptions('doors', options.doors ?? {}, KNOWN_DOORS);
   const ordering = resolveOrdering(options.ordering);
   if (typeof options.dir !== 'string' || options.dir === '')
     throw invalidOption('dir', options.dir, 'a path');
+  const signal = resolveSignal(options.signal);
+  signal?.throwIfAborted();
   const notices: string[] = [];
   const doors = resolveDoors(options, notices);
   const deadlines = new DeadlineTable();
@@ -123,6 +131,7 @@ export async function open(
       checkpoint,
       deadlines: options.machine === undefined ? deadlines : null,
       onProgress: options.onProgress ?? (() => undefined),
+      signal,
     });
     const node = new Node(machine, parts);
     wiring.connect(node, parts);

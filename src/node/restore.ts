@@ -31,6 +31,8 @@ export interface RestoreInput<Opened> {
   readonly makeEngine: (onFatal: (error: unknown) => void) => Engine;
   /** The engine that was restored is wrong: the node must stop. */
   readonly onFatal: (error: unknown) => void;
+  /** Ends the recovery. */
+  readonly signal: AbortSignal | null;
   /** Opens the log and replays it into the engine. */
   readonly openLog: (engine: Engine, begun: BegunRestore) => Promise<Opened>;
 }
@@ -123,11 +125,12 @@ async function restoreFrom<Opened>(
 }
 
 async function install(
-  { options, clock }: RestoreInput<unknown>,
+  { options, clock, signal }: RestoreInput<unknown>,
   engine: Engine,
   { tree, files, info }: OpenCheckpoint,
 ): Promise<void> {
   await files.readInnerAhead(options);
+  signal?.throwIfAborted();
   const slices = new Slices({ clock, isBusy: () => false });
   await slices.run(steps(engine.install(tree, files, info)));
   files.forgetAll();
