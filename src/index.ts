@@ -81,7 +81,7 @@ export type {
   TakeOptions,
 } from './node/node.ts';
 export type { CheckpointSummary, KeptCheckpoint } from './node/node-checkpoints.ts';
-export { local, type OpenOptions, type OrderingChoice, open } from './node/open.ts';
+export { local, type MachineOptions, type OpenOptions, type OrderingChoice, open } from './node/open.ts';
 export type { LocalOptions } from './ordering/local-options.ts';
 export type { CommandSink, Ordering, ReadSink } from './ordering/ordering.ts';
 export type { InfoSections } from './server/info.ts';

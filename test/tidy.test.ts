@@ -37,6 +37,8 @@ const SYSTEM_FILES: Record<string, RegExp> = {
   'base/time.ts': /\b(Date|performance|setTimeout|clearTimeout|setImmediate)\b/g,
   'base/chance.ts': /'node:crypto'/g,
   'base/crc32c.ts': /'node:module'/g,
+  'base/compare.ts': /'node:util'/g,
+  'base/forbidden-globals.ts': /\b(Date|performance|process|Math\.random|crypto)\b/g, // To forbid them.
   'base/digest.ts': /'node:crypto'/g,
   'base/process.ts': /\bprocess\.pid\b/g,
   'engine/codec.ts': /instanceof Date|=== Date\b/g, // Dates that users hand in.

@@ -14,6 +14,8 @@ export const ERROR_CODES = {
   TIDEMARK_COMMAND_UNKNOWN: 'the machine has no command or query of that name',
   TIDEMARK_COMMAND_TOO_LARGE: 'a command is larger than commandBytesMax',
   TIDEMARK_COMMAND_ASYNC: 'a command or query returned a promise; both are synchronous',
+  TIDEMARK_COMMAND_ENDED: 'a table or context was used after its command or query had ended',
+  TIDEMARK_NOT_DETERMINISTIC: 'a command came to two outcomes, or did what would make it',
   TIDEMARK_REJECTION_UNDECLARED: 'a machine rejected with a code that it does not declare',
   TIDEMARK_VALUE_UNENCODABLE: 'an argument or stored value cannot be encoded, or is not within the limits',
   TIDEMARK_SESSION_EXPIRED: 'the session was forgotten, or has gone past the command',

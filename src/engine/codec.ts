@@ -92,7 +92,7 @@ const HALF_CHARACTER = 'contains half a character (a lone surrogate)';
 
 /** Not the classes made from these: they would come back as these, or not at all. */
 function isLeaf(value: object): boolean {
-  if (value instanceof Date) return value.constructor === Date;
+  if (value instanceof Date) return Object.getPrototypeOf(value) === Date.prototype;
   return value instanceof Uint8Array && (value.constructor === Uint8Array || value.constructor === Buffer);
 }
 

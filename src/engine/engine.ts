@@ -7,7 +7,7 @@
 
 import { assert, InvariantViolation } from '../base/assert.ts';
 import { bufferOf } from '../base/bytes.ts';
-import { TidemarkError } from '../base/errors.ts';
+import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { defaultShape } from '../base/merkle/shape.ts';
 import { type Index, nextIndex, previousIndex, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
@@ -275,6 +275,27 @@ export class Engine {
   }
 
   /**
+   * Runs a command as if it came next, and takes back what it did. Its errors are results, and are ignored.
+   * @param now Milliseconds since 1970.
+   * @throws TidemarkError TIDEMARK_NOT_DETERMINISTIC of a machine under watch, and whatever else would stop
+   *   the node.
+   */
+  rehearse(command: Uint8Array, now: number): void {
+    const machine = this.#machine;
+    assert(machine !== null, 'commands are rehearsed by the active version');
+    const context = { index: nextIndex(this.#appliedIndex), time: Math.max(this.#appliedTime, now) };
+    this.#state.begin();
+    try {
+      machine.apply(this.#state, command, context);
+    } catch (error) {
+      if (isFatal(error)) throw error;
+    } finally {
+      this.#state.rollback();
+    }
+    this.#requireReadable();
+  }
+
+  /**
    * Applies the next entry, an activation: migrates the state, and from here on another version is active.
    * @throws TidemarkError TIDEMARK_VERSION_MISSING, TIDEMARK_MACHINE_MISMATCH, TIDEMARK_MIGRATION_FAILED.
    */
@@ -353,6 +374,7 @@ const EXHAUSTED = new RegExp(
 
 /** Not a result of the command: another replica, or this one tomorrow, might get another outcome. */
 function isFatal(error: unknown): boolean {
-  if (error instanceof InvariantViolation) return true;
+  if (error instanceof InvariantViolation || isTidemarkError(error, 'TIDEMARK_NOT_DETERMINISTIC'))
+    return true;
   return error instanceof RangeError && EXHAUSTED.test(error.message);
 }

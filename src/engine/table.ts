@@ -85,15 +85,27 @@ export function openReadTable<Value>(state: StateReader, name: string): ReadTabl
   };
 }
 
+function isTableName(name: string): boolean {
+  return /^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(name);
+}
+
 /**
  * @throws TidemarkError TIDEMARK_OPTION_INVALID for a name that is no identifier of at most 64 characters.
  */
 export function requireTableName(name: string): void {
-  if (/^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(name)) return;
+  if (isTableName(name)) return;
   throw new TidemarkError('TIDEMARK_OPTION_INVALID', `a table's name is a short identifier, not ${name}`, {
     remedy: 'fix-call',
     facts: { table: name },
   });
+}
+
+/** The inverse of `storedKey`; null for a key of no table. */
+export function tableKeyOf(stored: Uint8Array): { readonly table: string; readonly key: string } | null {
+  const bytes = bufferOf(stored);
+  const end = bytes.indexOf(0);
+  const name = bytes.toString('utf8', 0, Math.max(end, 0));
+  return isTableName(name) ? { table: name, key: bytes.toString('utf8', end + 1) } : null;
 }
 
 /** Refuses half a character: in UTF-8 all of them are alike, and two keys would be one. */

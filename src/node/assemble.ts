@@ -31,6 +31,7 @@ import { ExpiringOrdering } from './expiring-ordering.ts';
 import { Lateness } from './lateness.ts';
 import type { Node, NodeParts, NodeRecovery, RestoredCheckpoint } from './node.ts';
 import { NodeCheckpoints } from './node-checkpoints.ts';
+import { RehearsingOrdering } from './rehearsing-ordering.ts';
 import { type BegunRestore, type Restored, requireSameHistory, restore } from './restore.ts';
 
 /** Where the world comes in: files, time, chance. */
@@ -69,6 +70,8 @@ export interface Assembly {
   /** What the key-value machine tells of deadlines; null with another machine. */
   readonly deadlines: DeadlineTable | null;
   readonly onProgress: (progress: RecoveryProgress) => void;
+  /** In development the machine is watched, and every command is tried before it is taken. */
+  readonly mode: 'production' | 'development';
   /** Ends the opening, until the state is back. */
   readonly signal: AbortSignal | null;
 }
@@ -167,9 +170,23 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
   };
   checkpoints.startSchedule(startCost(recovery, opened));
   const lateness = new Lateness(clock, (lateMs) => events.emit({ kind: 'late', lateMs }));
-  const expiring = expiringFor(assembly, ordering, engine);
+  const orderings = orderingsOver(assembly, ordering, engine);
   const told = { lateness, events, recovery };
-  return { engine, log, status, lock, ordering, expiring, commits, feed, checkpoints, ...told };
+  return { engine, log, status, lock, ...orderings, commits, feed, checkpoints, ...told };
+}
+
+/** What clients speak to instead of the ordering. */
+function orderingsOver(
+  { deadlines, mode, doors: { clock } }: Assembly,
+  ordering: LocalOrdering,
+  engine: Engine,
+): Pick<NodeParts, 'ordering' | 'expiring' | 'rehearsing'> {
+  const { state } = engine;
+  return {
+    ordering,
+    expiring: deadlines === null ? null : new ExpiringOrdering({ ordering, deadlines, state, clock }),
+    rehearsing: mode === 'production' ? null : new RehearsingOrdering({ ordering, engine, clock }),
+  };
 }
 
 function tellLoaded({ onProgress }: Assembly, done: number, total: number): void {
@@ -224,15 +241,6 @@ function makeEngine(assembly: Assembly, onFatal: (error: unknown) => void): Engi
     clock: doors.clock,
     onFatal,
   });
-}
-
-/** What clients speak to where keys expire. */
-function expiringFor(
-  { deadlines, doors: { clock } }: Assembly,
-  ordering: LocalOrdering,
-  { state }: Engine,
-): ExpiringOrdering | null {
-  return deadlines === null ? null : new ExpiringOrdering({ ordering, deadlines, state, clock });
 }
 
 function startCost({ commandsReplayed, tookMs }: NodeRecovery, { replayMs }: OpenedLog): StartCost {

@@ -22,6 +22,7 @@ import { type EventsOptions, failureOf, type NodeEvent, type NodeEvents } from '
 import type { ExpiringOrdering } from './expiring-ordering.ts';
 import type { Lateness } from './lateness.ts';
 import type { CheckpointSummary, KeptCheckpoint, NodeCheckpoints } from './node-checkpoints.ts';
+import type { RehearsingOrdering } from './rehearsing-ordering.ts';
 
 /** What `open` found and did. */
 export interface NodeRecovery extends RecoveryReport {
@@ -123,6 +124,8 @@ export interface NodeParts {
   readonly ordering: LocalOrdering;
   /** What clients speak to instead, when keys expire. */
   readonly expiring: ExpiringOrdering | null;
+  /** What everybody speaks to instead, in development mode. */
+  readonly rehearsing: RehearsingOrdering | null;
   readonly commits: CommitRecorder;
   readonly feed: EntryFeed;
   readonly checkpoints: NodeCheckpoints;
@@ -183,7 +186,8 @@ export class Node<Commands, Queries> {
    * Rejects with what the command threw (its writes are undone); with TIDEMARK_BUSY (remedy `retry`) when
    * twice `pendingBytesMax` waits; with TIDEMARK_DISK_FULL or TIDEMARK_RESOURCES while the log cannot get
    * space, file descriptors or memory; with TIDEMARK_COMMAND_UNKNOWN, TIDEMARK_COMMAND_TOO_LARGE,
-   * TIDEMARK_VALUE_UNENCODABLE or TIDEMARK_NOT_OPEN. None of these took effect.
+   * TIDEMARK_VALUE_UNENCODABLE or TIDEMARK_NOT_OPEN; in development mode with TIDEMARK_NOT_DETERMINISTIC.
+   * None of these took effect.
    * With TIDEMARK_LOG_POISONED when the disk failed, and with TIDEMARK_OUTCOME_UNKNOWN when the program did:
    * only a restart tells whether a command that was in flight took effect.
    */
@@ -326,7 +330,7 @@ export class Node<Commands, Queries> {
 
   /** Resolves when less than half of `pendingBytesMax` waits for the disk, and the tree is not behind. */
   drained(): Promise<void> {
-    return this.#parts.ordering.whenDrained();
+    return this.ordering.whenDrained();
   }
 
   /**
@@ -358,7 +362,7 @@ export class Node<Commands, Queries> {
 
   /** The ordering, for servers that speak in bytes. */
   get ordering(): Ordering {
-    return this.#parts.expiring ?? this.#parts.ordering;
+    return this.#parts.rehearsing ?? this.#parts.expiring ?? this.#parts.ordering;
   }
 
   stats(): NodeStats {
@@ -453,11 +457,13 @@ export class Node<Commands, Queries> {
 
   async #close(): Promise<void> {
     this.#tellStopping();
-    const { engine, ordering, expiring, log, status, lateness, commits, feed, checkpoints } = this.#parts;
+    const { engine, ordering, expiring, rehearsing, log, status, lateness, commits, feed, checkpoints } =
+      this.#parts;
     lateness.stop();
     expiring?.stop();
     commits.stop();
     try {
+      await rehearsing?.close();
       await ordering.close();
       await feed.stop(this.#failure);
       await checkpoints.close(this.#failure);

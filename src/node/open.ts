@@ -4,10 +4,12 @@ import { systemChance } from '../base/chance.ts';
 import { invalidOption, requireKnownOptions, resolveSignal } from '../base/options.ts';
 import { systemClock } from '../base/time.ts';
 import { type CheckpointOptions, resolveCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
+import { checkedMachine } from '../engine/check-determinism.ts';
 import { type CallableMachine, requireMachineChain } from '../engine/machine.ts';
 import {
   createCallableKeyValueMachine,
   type KeyValueCommands,
+  type KeyValueParts,
   type KeyValueQueries,
 } from '../keyvalue/callable.ts';
 import { DeadlineTable } from '../keyvalue/deadline-table.ts';
@@ -59,9 +61,23 @@ export interface OpenOptions {
   readonly doors?: Partial<Doors>;
 }
 
+/** Options of a node with a machine of the program's own. */
+export interface MachineOptions<Commands, Queries> {
+  readonly machine: CallableMachine<Commands, Queries>;
+  /**
+   * Development mode: every command is tried before it is taken, twice from the same state, and refused with
+   * TIDEMARK_NOT_DETERMINISTIC when the two differ, or when it uses the clock, chance, timers or the network.
+   * Queries are watched too, and what is replayed. Commands go one at a time: for tests and for writing a
+   * machine, not for production. With `dir: 'memory:'` it takes no disk.
+   * @default false
+   */
+  readonly checkDeterminism?: boolean;
+}
+
 const KNOWN_OPTIONS = {
   dir: 0,
   machine: 0,
+  checkDeterminism: 0,
   ordering: 0,
   durability: 0,
   log: 0,
@@ -81,12 +97,12 @@ const KNOWN_DOORS = { fs: 0, clock: 0, chance: 0 };
  *   TIDEMARK_NOT_WRITABLE, TIDEMARK_DISK_FULL, TIDEMARK_RESOURCES and TIDEMARK_IO of the system.
  */
 export function open<Commands, Queries>(
-  options: OpenOptions & { readonly machine: CallableMachine<Commands, Queries> },
+  options: OpenOptions & MachineOptions<Commands, Queries>,
 ): Promise<Node<Commands, Queries>>;
 /** The same with the built-in key-value database. */
 export function open(options: OpenOptions): Promise<Node<KeyValueCommands, KeyValueQueries>>;
 export async function open(
-  options: OpenOptions & { readonly machine?: CallableMachine<unknown, unknown> },
+  options: OpenOptions & Partial<MachineOptions<unknown, unknown>>,
 ): Promise<unknown> {
   requireKnownOptions('open', options, KNOWN_OPTIONS);
   requireKnownOptions('doors', options.doors ?? {}, KNOWN_DOORS);
@@ -98,8 +114,7 @@ export async function open(
   const notices: string[] = [];
   const doors = resolveDoors(options, notices);
   const deadlines = new DeadlineTable();
-  const machine = options.machine ?? createCallableKeyValueMachine({ clock: doors.clock, deadlines });
-  requireMachineChain(machine); // Before anything is made: a machine may be written by hand.
+  const machine = resolveMachine(options, { clock: doors.clock, deadlines });
   const log = resolveLogOptions(options.log ?? {});
   const durability = resolveDurability(options.durability ?? 'synced');
   const checkpoint = resolveCheckpointOptions({
@@ -130,6 +145,7 @@ export async function open(
       local: ordering.options,
       checkpoint,
       deadlines: options.machine === undefined ? deadlines : null,
+      mode: options.checkDeterminism === true ? 'development' : 'production',
       onProgress: options.onProgress ?? (() => undefined),
       signal,
     });
@@ -140,6 +156,21 @@ export async function open(
     await closeDataDirectory(directory);
     throw error;
   }
+}
+
+function resolveMachine(
+  { machine, checkDeterminism = false }: Partial<MachineOptions<unknown, unknown>>,
+  parts: KeyValueParts,
+): CallableMachine<unknown, unknown> {
+  if (typeof checkDeterminism !== 'boolean') {
+    throw invalidOption('checkDeterminism', checkDeterminism, 'true or false');
+  }
+  if (machine === undefined) {
+    if (checkDeterminism) throw invalidOption('checkDeterminism', true, 'left out without a machine');
+    return createCallableKeyValueMachine(parts);
+  }
+  requireMachineChain(machine); // Before anything is made: a machine may be written by hand.
+  return checkDeterminism ? checkedMachine(machine) : machine;
 }
 
 /** Checked again: a program may write down what `local()` makes. */
