@@ -109,14 +109,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
   const { clock } = doors;
   const started = clock.monotonic();
   let engine: Engine | null = null;
-  const store = await CheckpointStore.find({
-    ...doors,
-    dataDir,
-    clusterId: status.current.clusterId,
-    nodeId: status.current.nodeId,
-    options,
-    isBusy: () => engine?.isBusy ?? false,
-  });
+  const store = await findCheckpoints(assembly, () => engine?.isBusy ?? false);
   const commits = new CommitRecorder(status, clock);
   const feed = new EntryFeed();
   const activator = new Activator();
@@ -173,6 +166,14 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
   const orderings = orderingsOver(assembly, ordering, engine);
   const told = { lateness, events, recovery };
   return { engine, log, status, lock, ...orderings, commits, feed, checkpoints, ...told };
+}
+
+function findCheckpoints(
+  { doors, dataDir, directory, checkpoint: options }: Assembly,
+  isBusy: () => boolean,
+): Promise<CheckpointStore> {
+  const { clusterId, nodeId } = directory.status.current;
+  return CheckpointStore.find({ ...doors, dataDir, clusterId, nodeId, options, isBusy });
 }
 
 /** What clients speak to instead of the ordering. */

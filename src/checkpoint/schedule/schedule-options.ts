@@ -5,6 +5,7 @@ import { invalidOption, requireInteger, requireKnownOptions } from '../../base/o
 import { OPTIMAL_DEFAULTS, type OptimalOptions } from './optimal.ts';
 import { STEPWISE_DEFAULTS, type StepwiseOptions } from './stepwise.ts';
 
+/** When checkpoints are taken by themselves: whichever reason holds first. */
 export interface Schedule {
   /**
    * Time after a checkpoint when the next is due, in milliseconds: 1 s to 24 days; 0: none by the clock.

@@ -55,6 +55,7 @@ export interface SchedulerConfig {
   readonly failures: FailureHistory;
 }
 
+/** How checkpoints are scheduled, and what they cost. */
 export interface ScheduleStats {
   /** Interval by the clock that holds now, in milliseconds; null when there is none. */
   readonly intervalMs: number | null;
