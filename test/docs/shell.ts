@@ -29,6 +29,9 @@ const SERVER = /^(npm start|(npx )?tidemark (start|serve))\b(?!.* --help)/;
 
 const PRELUDE = `
 set -euo pipefail
+# Who runs this may be killed: then nothing of it goes on.
+(while kill -0 "$RUNNER" 2>&-; do sleep 1; done; kill -9 -- -$$) >/dev/null 2>&1 &
+disown
 foreground() {
   local log="$NOTES/server-$RANDOM"
   "$@" >"$log" 2>&1 &
@@ -50,8 +53,8 @@ export async function runShell(block: Block, place: Place): Promise<void> {
   writeFileSync(script, `${PRELUDE}\n${steps.join('\n')}\npwd >'${join(notes, 'cwd')}'\n`);
   // A server that a document starts without a port has the usual one, which may be a user's here.
   const port = await place.withPorts('6401');
-  const env = { ...place.env, NOTES: notes, TIDEMARK_REDIS_PORT: port };
-  const code = await runScript(script, env, place);
+  const own = { NOTES: notes, RUNNER: String(process.pid), TIDEMARK_REDIS_PORT: port };
+  const code = await runScript(script, { ...place.env, ...own }, place);
   const printed = statements.map((_statement, at) => outputIn(join(notes, String(at))));
   place.printed = printed.join('');
   if (code !== 0) throw new Error(`${block.path}:${block.line} ended with ${code}:\n\n${place.printed}`);
