@@ -115,7 +115,7 @@ function durabilityOf({ kind, ...bounds }: Config['durability']): DurabilityChoi
 /** What was given; `open` has the defaults of each kind, and refuses what its kind does not know. */
 function adaptiveOf({ kind, ...options }: Config['checkpoint']['adaptive']): AdaptiveSchedule {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  return { kind, ...Object.fromEntries(given) } as AdaptiveSchedule;
+  return { kind, ...Object.fromEntries(given) };
 }
 
 async function tellAll(events: AsyncIterable<NodeEvent>, narrator: Narrator): Promise<void> {
