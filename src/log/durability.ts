@@ -12,7 +12,7 @@
 
 import { invalidOption, requireInteger, requireKnownOptions } from '../base/options.ts';
 
-/** Every field is optional; {@link BUFFERED_DEFAULTS} is the whole list. */
+/** Every field is optional; `BUFFERED_DEFAULTS` is the whole list. */
 export interface BufferedOptions {
   /**
    * A sync begins at the latest so long after an entry was written, in milliseconds: 1 to 60,000.

@@ -29,7 +29,7 @@ export interface Schedule {
   readonly adaptive: AdaptiveSchedule;
 }
 
-/** With {@link STEPWISE_DEFAULTS} and {@link OPTIMAL_DEFAULTS} for what is left out. */
+/** With `STEPWISE_DEFAULTS` and `OPTIMAL_DEFAULTS` for what is left out. */
 export type AdaptiveSchedule =
   | { readonly kind: 'off' }
   | ({ readonly kind: 'stepwise' } & Partial<StepwiseOptions>)
