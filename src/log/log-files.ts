@@ -133,7 +133,7 @@ export class LogFiles {
   }
 
   takeSpare(batch: BatchBuffer): Promise<Spare> {
-    return this.spares.take(SEGMENT_HEADER_BYTES + batch.roomBytes);
+    return this.spares.takeForRotation(SEGMENT_HEADER_BYTES + batch.roomBytes);
   }
 
   /** Seals the tail, of which everything is durable, and begins the segment after it in `spare`. */

@@ -100,6 +100,19 @@ export class Spares {
     return this.#ready.shift() ?? this.#make(this.#config.segmentBytes);
   }
 
+  /**
+   * As `take`, for a rotation: leaves one for the restart after a crash, which must not need space on a disk
+   * that is full by then. So it waits for the spare that is being made, instead of taking the last.
+   */
+  async takeForRotation(bytesMin: number): Promise<Spare> {
+    if (bytesMin <= this.#config.segmentBytes && this.#ready.length < SPARES_WANTED) {
+      this.refill();
+      await this.#filling;
+      if (this.#ready.length < SPARES_WANTED && this.#shortage !== null) throw this.#shortage;
+    }
+    return this.take(bytesMin);
+  }
+
   /** Brings the reserve back to SPARES_WANTED, in the background. */
   refill(): void {
     if (this.#isClosed || this.#filling !== null || this.#ready.length >= SPARES_WANTED) return;
