@@ -24,7 +24,7 @@ async function exploreFew<Known>(t: TestContext, subject: CrashSubject<Known>): 
   const seed = seedOf(t);
   const { states, nested, crashes, calls } = await exploreCrashes(subject, {
     seed,
-    states: Number(process.env['STATES'] ?? 700),
+    states: Number(process.env['STATES'] ?? 350),
     crashesPerWorkload: 30,
     images: IMAGES,
     imageShare: 0.1,

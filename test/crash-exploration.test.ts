@@ -16,7 +16,7 @@ test('crash A1-A8, B1-B7, B9, F2, F7: every crash leaves a prefix with what was 
   const seed = seedOf(t);
   const { states, nested, crashes, calls } = await exploreCrashes(nodeSubject, {
     seed,
-    states: 1000,
+    states: 500,
     crashesPerWorkload: 'every',
     images: { subsetUnitsMax: 1, randomSubsets: 1, byteTearsMax: 1, fillings: ['garbage'] },
     imageShare: 0.08,

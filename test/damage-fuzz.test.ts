@@ -27,8 +27,8 @@ import { seedOf } from './support/seed.ts';
 import { DATA_DIR, IDLE_MS, LOG_DIR, NEWEST_ONLY, SEGMENT_BYTES, settle } from './support/test-log.ts';
 
 const IS_SOAK = process.env['SOAK'] === '1';
-const SAMPLED_BYTES = 200;
-const SAMPLED_SECTORS = 200;
+const SAMPLED_BYTES = 120;
+const SAMPLED_SECTORS = 120;
 const SECTOR_BYTES = 512;
 const KEYS = Array.from({ length: 12 }, (_, at) => `key-${at}`);
 

@@ -21,7 +21,7 @@ test('log crash A2, A4, A6, B1-B7, B9, D3: what was durable is there, the trunca
   const seed = seedOf(t);
   const { states, nested, crashes, calls } = await exploreCrashes(logSubject, {
     seed,
-    states: Number(process.env['STATES'] ?? 1500),
+    states: Number(process.env['STATES'] ?? 600),
     crashesPerWorkload: 30,
     images: { subsetUnitsMax: 2, randomSubsets: 2, byteTearsMax: 1, fillings: ['old', 'garbage'] },
     imageShare: 0.2,
