@@ -4,6 +4,7 @@
  */
 
 import { open, Rejection } from 'tidemark';
+import { say } from '../support/say.js';
 import { bank, type Transfer } from './machine.js';
 
 /** Transfers on the way at a time: group commit puts those that wait together into one entry. */
@@ -21,10 +22,10 @@ async function client(): Promise<never> {
     const transfer = nextTransfer();
     try {
       await node.submit('transfer', transfer);
-      console.log(`done ${transfer.id}`);
+      say(`done ${transfer.id}`);
     } catch (error) {
       if (!(error instanceof Rejection)) throw error;
-      console.log(`refused ${transfer.id}`);
+      say(`refused ${transfer.id}`);
     }
     if (transfer.id % TRANSFERS_A_CHECKPOINT === 0) await node.checkpoint();
   }

@@ -4,6 +4,7 @@
  */
 
 import { open } from 'tidemark';
+import { say } from '../support/say.js';
 import { jobQueue } from './machine.js';
 import { isPoison } from './poison.js';
 
@@ -21,7 +22,7 @@ async function producer(): Promise<never> {
   for (;;) {
     const id = String(++made);
     await node.submit('enqueue', { id, payload: `job ${id}` });
-    console.log(`enqueued ${id}`);
+    say(`enqueued ${id}`);
     if (Number(id) % JOBS_A_CHECKPOINT === 0) await node.checkpoint();
   }
 }
@@ -32,7 +33,7 @@ async function worker(): Promise<never> {
     if (job === null) continue;
     const { id, attempt } = job;
     await node.submit(isPoison(id) ? 'fail' : 'finish', { id, attempt });
-    console.log(`${isPoison(id) ? 'failed' : 'finished'} ${id}`);
+    say(`${isPoison(id) ? 'failed' : 'finished'} ${id}`);
   }
 }
 

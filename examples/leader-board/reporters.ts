@@ -4,6 +4,7 @@
  */
 
 import { open } from 'tidemark';
+import { say } from '../support/say.js';
 import { gameOf } from './games.js';
 import { leaderBoard } from './machine.js';
 
@@ -22,9 +23,9 @@ async function reporter(): Promise<never> {
   for (;;) {
     const number = ++played;
     await node.submit('report', gameOf(number));
-    console.log(`reported ${number}`);
+    say(`reported ${number}`);
     if (number % GAMES_A_CHECKPOINT === 0) await node.checkpoint();
-    if (number % GAMES_A_SEASON === 0) console.log(`season ${await node.submit('nextSeason')}`);
+    if (number % GAMES_A_SEASON === 0) say(`season ${await node.submit('nextSeason')}`);
   }
 }
 

@@ -1,6 +1,7 @@
 /** Callers of the rate limiter, until they are killed. They say what they were answered: `allowed ada`. */
 
 import { open } from 'tidemark';
+import { say } from '../support/say.js';
 import { rateLimiter } from './machine.js';
 
 /** Requests on the way at a time. */
@@ -18,7 +19,7 @@ async function caller(): Promise<never> {
     const request = ++sent;
     const client = clients[request % 2 === 0 ? 0 : (request >> 1) % clients.length]!; // Half are the first's.
     const { isAllowed } = await node.submit('take', { client, tokens: 1 });
-    console.log(`${isAllowed ? 'allowed' : 'refused'} ${client}`);
+    say(`${isAllowed ? 'allowed' : 'refused'} ${client}`);
     if (request % REQUESTS_A_CHECKPOINT === 0) await node.checkpoint();
   }
 }
