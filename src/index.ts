@@ -27,6 +27,7 @@ export {
   Rejection,
 } from './engine/machine.ts';
 export type { MachineContext, QueryContext } from './engine/machine-context.ts';
+export type { PointFields, PointInput } from './engine/point.ts';
 export {
   type DeclaredRejection,
   type PlainRejection,
@@ -60,6 +61,7 @@ export type { LogEvent } from './log/log-events.ts';
 export type { LogOptions } from './log/log-options.ts';
 export type { RecoveryReport } from './log/recover.ts';
 export type { Doors, RecoveryProgress } from './node/assemble.ts';
+export type { ChangeCounts } from './node/count-changes.ts';
 export type { EntriesOptions, LogEntry, LoggedCommand } from './node/entry-feed.ts';
 export type {
   DamageFound,
@@ -68,6 +70,7 @@ export type {
   NodeEvent,
   NodeHappening,
 } from './node/events.ts';
+export type { OpenPastOptions } from './node/history.ts';
 export type {
   Attempt,
   CallOptions,
@@ -82,6 +85,9 @@ export type {
 } from './node/node.ts';
 export type { CheckpointSummary, KeptCheckpoint } from './node/node-checkpoints.ts';
 export { local, type MachineOptions, type OpenOptions, type OrderingChoice, open } from './node/open.ts';
+export type { PastView } from './node/past-view.ts';
+export { type RestoredPoint, type RestorePointOptions, restorePoint } from './node/restore-point.ts';
+export type { RewindOptions, RewindSummary } from './node/rewinder.ts';
 export type { LocalOptions } from './ordering/local-options.ts';
 export type { CommandSink, Ordering, ReadSink } from './ordering/ordering.ts';
 export type { InfoSections } from './server/info.ts';

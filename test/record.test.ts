@@ -140,7 +140,7 @@ test('record: what is encoded is decoded', (t) => {
   for (let run = 0; run < 2000; run++) {
     const body = random.fill(new Uint8Array(random.below(300)));
     const fields: RecordFields = {
-      type: random.pick(['commands', 'mark', 'activation'] as const),
+      type: random.pick(['commands', 'mark', 'activation', 'rewind'] as const),
       timeline: toTimeline(1 + random.below(2 ** 32 - 1)),
       index: toIndex(u53()),
       term: toTerm(u53()),

@@ -42,6 +42,7 @@ const SYSTEM_FILES: Record<string, RegExp> = {
   'base/digest.ts': /'node:crypto'/g,
   'base/process.ts': /\bprocess\.pid\b/g,
   'engine/codec.ts': /instanceof Date|=== Date\b/g, // Dates that users hand in.
+  'engine/point.ts': /\| Date\b|instanceof Date\b/g, // The same.
 };
 
 const SYSTEM_USE = new RegExp(

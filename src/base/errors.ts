@@ -37,6 +37,9 @@ export const ERROR_CODES = {
   TIDEMARK_VERSION_MISSING: 'the program lacks an earlier version of the machine, which the data needs',
   TIDEMARK_MIGRATION_FAILED: 'the migration to a new version of the machine failed',
   TIDEMARK_INDEX_NOT_RETAINED: 'the requested index was compacted away, or is not written yet',
+  TIDEMARK_POINT_INVALID: 'what was given is no point in history',
+  TIDEMARK_POINT_NOT_KEPT: 'no checkpoint and no log lead to the point in history',
+  TIDEMARK_REWIND_REFUSED: 'a running node cannot be rewound to the point; a copy can be made of it',
   TIDEMARK_REFUSED: 'a running node does not answer, or refuses what was asked of it',
   TIDEMARK_ADDRESS_UNAVAILABLE: 'the address to listen on is in use or not of this machine',
 } as const;

@@ -39,6 +39,17 @@ export function isoTime(ms: number): string {
   return new Date(ms).toISOString();
 }
 
+/**
+ * The instant that `2026-11-21`, `2026-11-21T10:00Z` or the like is, in milliseconds since 1970; null for
+ * anything else, and without a zone but of a whole day, in UTC.
+ */
+export function parseIsoTime(text: string): number | null {
+  const found = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d))?$/.exec(text);
+  const [time, day] = [Date.parse(text), Date.parse(found?.[1] ?? '')];
+  const isDay = !Number.isNaN(day) && isoTime(day).startsWith(found![1]!); // February 30 is March 2.
+  return isDay && time >= 0 ? time : null;
+}
+
 /** A time as `20261121_101400`, in UTC: for names that people read. */
 export function utcStamp(ms: number): string {
   const [date, time] = new Date(ms).toISOString().split('T');

@@ -87,6 +87,8 @@ export class CheckpointStore {
   #base: CheckpointInfo | null = null;
   /** Where the state was installed from: damage may be found in its files as long as it is loaded. */
   #installed: OpenCheckpoint | null = null;
+  /** Checkpoints that somebody reads: they are not removed meanwhile. */
+  readonly #held: FoundCheckpoint[] = [];
   #isClean = false;
   #isRemoving = true;
 
@@ -238,6 +240,12 @@ export class CheckpointStore {
     return OpenCheckpoint.open({ fs, dir: this.#dir, clock, options, isBusy, pathOf }, found);
   }
 
+  /** Keeps one from being removed until what this returns is called. */
+  hold(found: FoundCheckpoint): () => void {
+    this.#held.push(found);
+    return () => void this.#held.splice(this.#held.indexOf(found), 1);
+  }
+
   /**
    * After recovery: removes what a crash left unfinished, moves what is damaged to quarantine, and makes the
    * names found durable. Makes the directory if there is none. What there is no room to move stays, and no
@@ -307,7 +315,8 @@ export class CheckpointStore {
   async removeOld(): Promise<void> {
     const old = this.retained()
       .filter(({ reasons }) => reasons.length === 0)
-      .map(({ point }) => point.found);
+      .map(({ point }) => point.found)
+      .filter((found) => !this.#held.includes(found));
     if (old.length === 0 || !this.#isRemoving || this.#installed?.isVerified === false) return;
     if (this.#tags.damages.length > 0) return;
     try {

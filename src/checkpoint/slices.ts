@@ -31,9 +31,11 @@ export class Slices {
   #longestMs = 0;
   #busyMs = 0;
   #owedMs = 0;
+  #begun: number;
 
   constructor(config: SlicesConfig) {
     this.#config = config;
+    this.#begun = config.clock.monotonic();
   }
 
   /** How often the event loop was held. */
@@ -51,6 +53,18 @@ export class Slices {
     return this.#busyMs;
   }
 
+  /** For work that waits by itself: whether the slice that began with the last `rest` is over. */
+  get isOver(): boolean {
+    return this.#config.clock.monotonic() - this.#begun >= this.#budgetMs;
+  }
+
+  /** Ends such a slice, and gives the event loop back; the next one begins when it resolves. */
+  async rest(): Promise<void> {
+    this.#account(this.#config.clock.monotonic() - this.#begun);
+    await this.#rest();
+    this.#begun = this.#config.clock.monotonic();
+  }
+
   /** Does all of the work; what it throws, or what a promise of it rejects with, comes out here. */
   async run<Result>(work: SlicedWork<Result>): Promise<Result> {
     for (;;) {
@@ -63,22 +77,29 @@ export class Slices {
 
   /** Steps until the slice is over, or the work is, or it waits for something. */
   #slice<Result>(work: SlicedWork<Result>): IteratorResult<Promise<void> | undefined, Result> {
-    const { clock, isBusy } = this.#config;
+    const { clock } = this.#config;
     const start = clock.monotonic();
-    const end = start + (isBusy() ? BUSY_SLICE_MS : IDLE_SLICE_MS);
+    const end = start + this.#budgetMs;
     try {
       for (;;) {
         const step = work.next();
         if (step.done === true || step.value !== undefined || clock.monotonic() >= end) return step;
       }
     } finally {
-      const tookMs = clock.monotonic() - start;
-      this.#count++;
-      this.#busyMs += tookMs;
-      this.#longestMs = Math.max(this.#longestMs, tookMs);
-      const share = this.#config.workShare ?? WORK_SHARE;
-      this.#owedMs += (tookMs * (1 - share)) / share;
+      this.#account(clock.monotonic() - start);
     }
+  }
+
+  get #budgetMs(): number {
+    return this.#config.isBusy() ? BUSY_SLICE_MS : IDLE_SLICE_MS;
+  }
+
+  #account(tookMs: number): void {
+    this.#count++;
+    this.#busyMs += tookMs;
+    this.#longestMs = Math.max(this.#longestMs, tookMs);
+    const share = this.#config.workShare ?? WORK_SHARE;
+    this.#owedMs += (tookMs * (1 - share)) / share;
   }
 
   /**

@@ -8,6 +8,7 @@ import { type Activation, decodeActivation, describeActivation } from '../engine
 import { describeCall } from '../engine/call.ts';
 import { forEachCommand } from '../engine/entry.ts';
 import type { Machine } from '../engine/machine.ts';
+import { decodeRewind, describeRewind, type RewindPart } from '../engine/rewind-entry.ts';
 import { keyValueMachine } from '../keyvalue/machine.ts';
 import { type LogFinding, readLog, type SegmentSummary } from '../log/read-log.ts';
 import type { LogRecord } from '../log/segment-reader.ts';
@@ -132,18 +133,20 @@ interface Content {
   readonly commands: readonly string[];
   /** What it activates; null for an entry of commands. */
   readonly activation: Activation | null;
+  /** The part of a rewind that it is; null for an entry of commands. */
+  readonly rewind: RewindPart | null;
 }
 
 function contentOf(record: LogRecord, machineName: string, options: InspectLogOptions): Content {
-  if (record.type === 'activation') {
-    return { count: 0, commands: [], activation: decodeActivation(record.body) };
-  }
+  const nothing = { count: 0, commands: [], activation: null, rewind: null };
+  if (record.type === 'activation') return { ...nothing, activation: decodeActivation(record.body) };
+  if (record.type === 'rewind') return { ...nothing, rewind: decodeRewind(record.body) };
   const commands: string[] = [];
   const machine: Pick<Machine, 'describe'> = machineName === keyValueMachine.name ? keyValueMachine : UNKNOWN;
   const count = forEachCommand(record.body, (command) => {
     if (options.commands) commands.push(machine.describe(command));
   });
-  return { count, commands, activation: null };
+  return { ...nothing, count, commands };
 }
 
 /** Of a machine whose program is not at hand: calls of `machine({...})` can be read, others cannot. */
@@ -159,11 +162,15 @@ class JsonListing {
     print('{"entries":[');
   }
 
-  entry(record: LogRecord, file: string, { count, commands, activation }: Content): void {
+  entry(record: LogRecord, file: string, { count, commands, activation, rewind }: Content): void {
     const { index, term, timeline, time, offset, length } = record;
     const line = { index, timeline, term, time, commands: count, bytes: length, file, offset };
-    const activated = activation === null ? line : { ...line, activation };
-    const listed = commands.length > 0 ? { ...activated, list: commands } : activated;
+    const noted = {
+      ...line,
+      ...(activation === null ? {} : { activation }),
+      ...(rewind === null ? {} : { rewind: plainRewind(rewind) }),
+    };
+    const listed = commands.length > 0 ? { ...noted, list: commands } : noted;
     print(`${this.#entries++ === 0 ? '' : ','}${JSON.stringify(listed)}`);
   }
 
@@ -177,17 +184,24 @@ class JsonListing {
   }
 }
 
+function plainRewind({ part, isLast, target, changes }: RewindPart): Record<string, unknown> {
+  const { index, commands, time, root } = target;
+  const keys = [...changes].length;
+  return { part, isLast, index, commands, time, root: Buffer.from(root).toString('hex'), keys };
+}
+
 class TextListing {
   begin(): void {
     print('     index  term  time                      commands       bytes  where');
   }
 
-  entry(record: LogRecord, file: string, { count, commands, activation }: Content): void {
+  entry(record: LogRecord, file: string, { count, commands, activation, rewind }: Content): void {
     const { index, term, time, offset, length } = record;
     const columns = [String(index).padStart(10), String(term).padStart(4), formatTime(time).padEnd(24)];
     const sizes = [String(count).padStart(8), formatBytes(length).padStart(10)];
     print([...columns, ...sizes, `${file}:${offset}`].join('  '));
     if (activation !== null) print(`            ${describeActivation(activation)}`);
+    if (rewind !== null) print(`            ${describeRewind(rewind)}`);
     for (const command of commands) print(`            ${command}`);
   }
 

@@ -89,6 +89,8 @@ function unanswered({ host, port }: NodeAddress, error: Error | null): TidemarkE
 const ADVICE: readonly (readonly [start: string, advice: string])[] = [
   ['NOAUTH', 'give its password by --password-file or TIDEMARK_REDIS_PASSWORD'],
   ['WRONGPASS', 'the password, by --password-file or TIDEMARK_REDIS_PASSWORD, is not the one of the node'],
+  ['ERR TIDEMARK_POINT_', 'name a point that is kept'],
+  ['ERR TIDEMARK_REWIND_REFUSED', 'see the error of that code'],
   ['ERR unknown command', 'it is another server, not a Tidemark node'],
 ];
 

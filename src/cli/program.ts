@@ -7,6 +7,7 @@ import { Argument, Command, InvalidArgumentError } from 'commander';
 import type { BenchOptions } from './bench.ts';
 import type { ConfigFlags } from './config/flags.ts';
 import { paint } from './paint.ts';
+import type { RewindOptions } from './rewind.ts';
 
 export interface ProgramInit {
   /** Takes the exit code of the verb that ran. */
@@ -40,6 +41,7 @@ export function buildProgram({ done, writeUsageError }: ProgramInit): Command {
   addStatus(program, done);
   addCheckpoint(program, done);
   addInspect(program, done);
+  addRewind(program, done);
   addVerify(program, done);
   addBench(program, done);
   addCompletion(program, done);
@@ -185,6 +187,32 @@ function addInspect(program: Command, done: Done): void {
     .action(async (dir: string, options: Json) => {
       const { inspectStatus } = await import('./inspect.ts');
       done(await inspectStatus(dir, options.json));
+    });
+}
+
+function addRewind(program: Command, done: Done): void {
+  const command = program
+    .command('rewind')
+    .description('make the state what it was earlier: of the running node at --port, or in a copy beside')
+    .requiredOption('--to <point>', 'entry (812), command of one (812.3), time, "10m ago", tag:name')
+    .option('--dry-run', 'say what would change, and from what it would be made', false)
+    .option('--dir <path>', 'a data directory, which is only read')
+    .option('--into <path>', 'the directory to make of it: new or empty');
+  withAddress(command)
+    .option('--json', 'print one JSON document', false)
+    .addHelpText(
+      'after',
+      '\nA point is meant up to and including it; "before POINT" stops right in front of it. A rewind is an ' +
+        'entry of\nthe log: what it takes back stays there, and can be had back the same way.\n' +
+        examples(
+          'tidemark rewind --to "before 2026-11-21T10:00:00Z" --dry-run',
+          'tidemark rewind --to 812',
+          'tidemark rewind --dir ./data --to "10m ago" --into ./data-before',
+        ),
+    )
+    .action(async (options: RewindOptions) => {
+      const { rewind } = await import('./rewind.ts');
+      done(await rewind(options));
     });
 }
 

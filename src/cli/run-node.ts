@@ -14,6 +14,7 @@ import { local, open } from '../node/open.ts';
 import type { HttpServer } from '../server/http-server.ts';
 import { nodeInfo } from '../server/node-info.ts';
 import { type RedisServer, startRedisServer } from '../server/redis-server.ts';
+import { servedHistory } from '../server/served-history.ts';
 import type { Config } from './config/schema.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-code.ts';
 
@@ -132,6 +133,7 @@ function serve(node: KeyValueNode, { redis }: Config): Promise<RedisServer> {
     ordering: node.ordering,
     info: () => nodeInfo(node),
     log: node,
+    history: servedHistory(node),
     checkpoints: {
       get isTaking() {
         return node.stats().checkpoints.isTaking;

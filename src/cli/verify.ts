@@ -8,6 +8,7 @@ import { type FoundCheckpoint, surveyCheckpoints } from '../checkpoint/survey-ch
 import { verifyCheckpoints } from '../checkpoint/verify-checkpoints.ts';
 import { decodeActivation } from '../engine/activation.ts';
 import { forEachCommand } from '../engine/entry.ts';
+import { decodeRewind } from '../engine/rewind-entry.ts';
 import { isReplayable, type LogFinding, readLog } from '../log/read-log.ts';
 import type { LogRecord } from '../log/segment-reader.ts';
 import { readStatus } from '../log/status.ts';
@@ -54,6 +55,7 @@ export async function verify(dir: string, json: boolean): Promise<number> {
         if (found.info.index === record.index) isMixed ||= noteHistory(found, record, findings);
       }
       if (record.type === 'activation') decodeActivation(record.body);
+      else if (record.type === 'rewind') decodeRewind(record.body);
       else counted.commands += forEachCommand(record.body, () => undefined);
     },
     finding: (finding) => findings.push(finding),

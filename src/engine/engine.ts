@@ -20,9 +20,11 @@ import type { Snapshot } from '../state/snapshot.ts';
 import type { StateReader } from '../state/state.ts';
 import type { StoredFiles, StoredTree } from '../state/stored.ts';
 import { decodeActivation } from './activation.ts';
-import { forEachCommand } from './entry.ts';
+import { EntryCommands } from './entry.ts';
 import { Folding } from './folding.ts';
-import type { CommandContext, Machine } from './machine.ts';
+import type { CommandContext, Machine, MigrationState } from './machine.ts';
+import { changeBytes, decodeRewind, describeTarget, type StateChange } from './rewind-entry.ts';
+import { RewindInProgress } from './rewind-in-progress.ts';
 import {
   activationFault,
   findVersion,
@@ -75,6 +77,13 @@ export interface StateRoot {
 /** Changes taken while the tree is behind, in sets, before commands are refused. */
 const FAR_BEHIND_SETS = 8;
 
+/** Commands replayed between two steps: about a tenth of a millisecond. */
+const COMMANDS_PER_STEP = 64;
+
+/** Changes of a rewind made between two steps. */
+const CHANGES_PER_STEP = 256;
+const CHANGE_BYTES_PER_STEP = 1024 * 1024;
+
 /** The last entry that had been applied. */
 export interface EnginePosition {
   readonly index: Index;
@@ -99,6 +108,10 @@ export class Engine {
   #appliedIndex: Index = toIndex(0);
   #appliedTime = 0;
   #commandsApplied = 0;
+  /** A rewind of which the last part is not there yet, or not yet made. */
+  #rewind: RewindInProgress | null = null;
+  /** While a rewind is made in slices, the state is of no index; never rejects. */
+  #rewinding: Promise<void> | null = null;
 
   constructor({ machine, history, hashSeed, salt, clock, onFatal }: EngineConfig) {
     this.#newest = machine;
@@ -157,6 +170,12 @@ export class Engine {
     return this.#activeVersion;
   }
 
+  /** The machine of the active version. */
+  get activeMachine(): Machine {
+    assert(this.#machine !== null, `version ${this.#activeVersion} of the machine is there`);
+    return this.#machine;
+  }
+
   /** The version that can be activated next, or null when the newest is active. */
   get nextVersion(): Machine | null {
     return successorOf(this.#newest, this.#activeVersion);
@@ -170,6 +189,13 @@ export class Engine {
   /** Index of the last entry applied. */
   get appliedIndex(): Index {
     return this.#appliedIndex;
+  }
+
+  /**
+   * The entry whose state it is: the last one applied, but for the parts of a rewind that is not whole.
+   */
+  get position(): EnginePosition {
+    return this.#rewind?.before ?? { index: this.#appliedIndex, time: this.#appliedTime };
   }
 
   /** Commands run since the start, replayed ones included. */
@@ -216,8 +242,9 @@ export class Engine {
    * caller releases the snapshot.
    */
   async snapshot(): Promise<EngineSnapshot> {
+    while (this.#rewinding !== null) await this.#rewinding;
     const snapshot = this.#state.snapshot();
-    const position = { index: this.#appliedIndex, time: this.#appliedTime };
+    const position = this.position;
     try {
       await this.#folding.hash(snapshot);
     } catch (error) {
@@ -240,8 +267,58 @@ export class Engine {
   /** Applies the next entry of the log, after a restart: nobody waits, and nobody is served yet. */
   replay(entry: ReplayedEntry): void {
     if (entry.type === 'activation') this.activate(entry);
+    else if (entry.type === 'rewind') for (const _ of this.#takeRewind(entry)) continue;
     else this.apply(entry, null);
     this.#folding.catchUp();
+  }
+
+  /**
+   * The same in steps below a millisecond, while others are served.
+   * @param commandsMax Takes only the first commands of an entry: the last one that this engine applies.
+   */
+  *replaySteps(entry: ReplayedEntry, commandsMax = Infinity): Generator<void, void> {
+    if (entry.type === 'activation') this.activate(entry);
+    else if (entry.type === 'rewind') yield* this.#takeRewind(entry);
+    else yield* this.#applySteps(entry, commandsMax);
+    yield* this.#folding.catchUpSteps();
+  }
+
+  /**
+   * Applies the next entry, a part of a rewind, of a node that serves: the last one makes it, in slices.
+   * Nothing else is applied and nobody reads until it resolves.
+   * @throws InvariantViolation, and what keeps a part of the state from being read: the node must stop.
+   */
+  async rewind(
+    entry: AppliedEntry,
+    inSlices: (steps: Generator<void, void>) => Promise<void>,
+  ): Promise<void> {
+    assert(this.#rewinding === null, 'one rewind is made at a time');
+    const made = inSlices(this.#takeRewind(entry));
+    this.#rewinding = made.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      await made;
+    } finally {
+      this.#rewinding = null;
+    }
+  }
+
+  /**
+   * Changes the state outside of any entry, whole or not at all: of an engine that only prepares a rewind.
+   */
+  amend(change: (state: MigrationState) => void): void {
+    this.#state.begin();
+    try {
+      change(this.#state);
+      this.#requireReadable();
+    } catch (error) {
+      this.#state.rollback();
+      throw error;
+    }
+    this.#state.commit();
+    this.#folding.entryApplied();
   }
 
   /**
@@ -251,27 +328,104 @@ export class Engine {
    */
   apply(entry: AppliedEntry, outcomes: Outcomes | null): void {
     const { index, time } = entry;
-    assert(index === nextIndex(this.#appliedIndex), `entry ${index} follows ${this.#appliedIndex}`);
-    const machine = this.#machine;
-    if (machine === null) throw missingAt(this.#newest, this.#activeVersion, index);
+    const machine = this.#beginEntry(index);
     const context = { index, time };
-    this.#commandsApplied += forEachCommand(entry.body, (command, at) => {
-      this.#state.begin();
-      let result: unknown;
-      try {
-        result = machine.apply(this.#state, command, context);
-        this.#requireReadable();
-      } catch (error) {
-        this.#state.rollback();
-        this.#requireReadable();
-        if (isFatal(error)) throw error;
-        outcomes?.failed(at, error);
-        return;
-      }
-      this.#state.commit();
-      outcomes?.settled(at, result);
-    });
+    const commands = new EntryCommands(entry.body);
+    for (let command = commands.next(); command !== null; command = commands.next()) {
+      this.#run(machine, command, context, commands.taken - 1, outcomes);
+    }
+    this.#commandsApplied += commands.count;
     this.#endEntry(index, time);
+  }
+
+  *#applySteps({ index, time, body }: AppliedEntry, commandsMax: number): Generator<void, void> {
+    const machine = this.#beginEntry(index);
+    const context = { index, time };
+    const commands = new EntryCommands(body);
+    while (commands.taken < commandsMax) {
+      const command = commands.next();
+      if (command === null) break;
+      this.#run(machine, command, context, commands.taken - 1, null);
+      if (commands.taken % COMMANDS_PER_STEP === 0) yield* this.#folding.catchUpSteps();
+    }
+    this.#commandsApplied += commands.taken;
+    this.#endEntry(index, time);
+  }
+
+  /** The machine that applies the next entry. */
+  #beginEntry(index: Index): Machine {
+    this.#assertFollows(index);
+    if (this.#machine === null) throw missingAt(this.#newest, this.#activeVersion, index);
+    this.#rewind = null;
+    return this.#machine;
+  }
+
+  #run(
+    machine: Machine,
+    command: Uint8Array,
+    context: CommandContext,
+    at: number,
+    outcomes: Outcomes | null,
+  ): void {
+    this.#state.begin();
+    let result: unknown;
+    try {
+      result = machine.apply(this.#state, command, context);
+      this.#requireReadable();
+    } catch (error) {
+      this.#state.rollback();
+      this.#requireReadable();
+      if (isFatal(error)) throw error;
+      outcomes?.failed(at, error);
+      return;
+    }
+    this.#state.commit();
+    outcomes?.settled(at, result);
+  }
+
+  /** Takes the next entry, a part of a rewind; with the last one it is made. */
+  *#takeRewind({ index, time, body }: AppliedEntry): Generator<void, void> {
+    this.#assertFollows(index);
+    const isFirst = decodeRewind(body).part === 1;
+    if (isFirst) this.#rewind = new RewindInProgress(this.position);
+    const rewind = this.#rewind;
+    assert(rewind !== null, `entry ${index} goes on with a rewind that was begun`);
+    rewind.add(body);
+    if (rewind.isWhole) yield* this.#makeRewind(rewind, index);
+    this.#endEntry(index, time);
+    if (rewind.isWhole) this.#rewind = null;
+  }
+
+  *#makeRewind(rewind: RewindInProgress, index: Index): Generator<void, void> {
+    const pending: StateChange[] = [];
+    let bytes = 0;
+    for (const change of rewind.changes()) {
+      pending.push(change);
+      bytes += changeBytes(change);
+      if (pending.length < CHANGES_PER_STEP && bytes < CHANGE_BYTES_PER_STEP) continue;
+      this.#change(pending.splice(0));
+      bytes = 0;
+      yield* this.#folding.catchUpSteps();
+    }
+    this.#change(pending);
+    const snapshot = this.#state.snapshot();
+    try {
+      yield* this.#folding.hashSteps(snapshot);
+      const { root } = snapshot;
+      assert(root !== null && bufferOf(root).equals(rewind.target.root), wrongRoot(rewind, index));
+    } finally {
+      snapshot.release();
+    }
+  }
+
+  #change(changes: readonly StateChange[]): void {
+    this.#state.begin();
+    for (const { key, value } of changes) {
+      if (value === null) this.#state.delete(key);
+      else this.#state.set(key, value);
+    }
+    this.#state.commit();
+    this.#requireReadable();
   }
 
   /**
@@ -300,7 +454,8 @@ export class Engine {
    * @throws TidemarkError TIDEMARK_VERSION_MISSING, TIDEMARK_MACHINE_MISMATCH, TIDEMARK_MIGRATION_FAILED.
    */
   activate({ index, time, body }: AppliedEntry): void {
-    assert(index === nextIndex(this.#appliedIndex), `entry ${index} follows ${this.#appliedIndex}`);
+    this.#assertFollows(index);
+    this.#rewind = null;
     const activation = decodeActivation(body);
     const { from, to } = activation;
     assert(from === this.#activeVersion, `version ${to} comes after ${from}, not ${this.#activeVersion}`);
@@ -339,6 +494,10 @@ export class Engine {
     }
   }
 
+  #assertFollows(index: Index): void {
+    assert(index === nextIndex(this.#appliedIndex), `entry ${index} follows ${this.#appliedIndex}`);
+  }
+
   #endEntry(index: Index, time: number): void {
     this.#appliedIndex = index;
     this.#appliedTime = time;
@@ -350,6 +509,10 @@ export class Engine {
     const { readFailure } = this.#state;
     if (readFailure !== null) throw readFailure;
   }
+}
+
+function wrongRoot({ target }: RewindInProgress, index: Index): string {
+  return `entry ${index} takes the state back to that of entry ${describeTarget(target)}, by its root`;
 }
 
 function migrationFailed({ name, version }: Machine, error: unknown): TidemarkError {

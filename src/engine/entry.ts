@@ -64,26 +64,56 @@ export class EntryBuilder {
 }
 
 /**
- * Calls `visit` with each command, a view into `body`, in order. The checksum of the record was checked, so a
- * body that does not parse was written by a broken program: that is a bug, not damage.
+ * The commands of an entry, one after the other. The checksum of the record was checked, so a body that does
+ * not parse was written by a broken program: that is a bug, not damage.
  */
-export function forEachCommand(body: Uint8Array, visit: (command: Uint8Array, at: number) => void): number {
-  // No Buffer: its views take three times as long to make, and there are three for each command.
-  const bytes = new Uint8Array(body.buffer, body.byteOffset, body.length);
-  const view = viewOf(bytes);
-  assert(bytes.length >= COUNT_BYTES, `an entry has at least ${COUNT_BYTES} bytes, got ${bytes.length}`);
-  const count = view.getUint32(0, true);
-  let offset = COUNT_BYTES;
-  for (let at = 0; at < count; at++) {
-    assert(offset + LENGTH_BYTES <= bytes.length, `command ${at} of ${count} starts inside the entry`);
-    const start = offset + LENGTH_BYTES;
-    offset = start + view.getUint32(offset, true);
-    assert(offset <= bytes.length, `command ${at} of ${count} ends inside the entry`);
-    visit(bytes.subarray(start, offset), at);
+export class EntryCommands {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  /** How many there are in all. */
+  readonly count: number;
+  #at = 0;
+  #offset = COUNT_BYTES;
+
+  constructor(body: Uint8Array) {
+    // No Buffer: its views take three times as long to make, and there are three for each command.
+    this.#bytes = new Uint8Array(body.buffer, body.byteOffset, body.length);
+    this.#view = viewOf(this.#bytes);
+    assert(body.length >= COUNT_BYTES, `an entry has at least ${COUNT_BYTES} bytes, got ${body.length}`);
+    this.count = this.#view.getUint32(0, true);
+    if (this.count === 0) this.#assertEnded();
   }
-  assert(
-    offset === bytes.length,
-    `an entry ends with its last command, not ${bytes.length - offset} bytes later`,
-  );
-  return count;
+
+  /** How many `next` has given. */
+  get taken(): number {
+    return this.#at;
+  }
+
+  /** The next one, a view into the body; null behind the last. */
+  next(): Uint8Array | null {
+    const { count } = this;
+    if (this.#at === count) return null;
+    const { length } = this.#bytes;
+    const start = this.#offset + LENGTH_BYTES;
+    assert(start <= length, `command ${this.#at} of ${count} starts inside the entry`);
+    this.#offset = start + this.#view.getUint32(start - LENGTH_BYTES, true);
+    assert(this.#offset <= length, `command ${this.#at} of ${count} ends inside the entry`);
+    this.#at++;
+    if (this.#at === count) this.#assertEnded();
+    return this.#bytes.subarray(start, this.#offset);
+  }
+
+  #assertEnded(): void {
+    const rest = this.#bytes.length - this.#offset;
+    assert(rest === 0, `an entry ends with its last command, not ${rest} bytes later`);
+  }
+}
+
+/** Calls `visit` with each command of an entry, a view into `body`, in order; returns how many there are. */
+export function forEachCommand(body: Uint8Array, visit: (command: Uint8Array, at: number) => void): number {
+  const commands = new EntryCommands(body);
+  for (let command = commands.next(); command !== null; command = commands.next()) {
+    visit(command, commands.taken - 1);
+  }
+  return commands.count;
 }

@@ -89,6 +89,26 @@ export class Folding {
     while (state.backlog >= 1) state.foldSlice(URGENT_SLICE_MS, clock);
   }
 
+  /** The same in steps of a millisecond, for an engine that others are served beside. */
+  *catchUpSteps(): Generator<void, void> {
+    const { state, clock } = this.#config;
+    yield;
+    while (state.backlog >= 1) {
+      state.foldSlice(SLICE_MS, clock);
+      yield;
+    }
+  }
+
+  /** Computes the root of a snapshot in such steps. */
+  *hashSteps(snapshot: Snapshot): Generator<void, void> {
+    const { state, clock } = this.#config;
+    snapshot.requestRoot();
+    while (snapshot.root === null) {
+      state.foldSlice(SLICE_MS, clock);
+      yield;
+    }
+  }
+
   /** Has the root of a snapshot computed; resolves when it is there. The snapshot stays the caller's. */
   hash(snapshot: Snapshot): Promise<void> {
     if (this.#isStopped) return Promise.reject(stopped());

@@ -79,6 +79,14 @@ export interface Machine {
    */
   migrate?(state: MigrationState, context: CommandContext): void;
 
+  /**
+   * Puts into the state as it was what a rewind leaves as it is now: sessions of clients, for instance.
+   * Without it a rewind takes everything back. Deterministic and synchronous, like `apply`. While a node
+   * serves, everybody waits for it: what is left should be small.
+   * @param then The state that comes back; what is written to it comes back too.
+   */
+  keepAtRewind?(then: MigrationState, now: StateReader): void;
+
   /** How many keys of the state are none that its users count. @default none */
   auxiliaryKeys?(state: StateReader): number;
 

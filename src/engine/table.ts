@@ -4,6 +4,7 @@ import { bufferOf } from '../base/bytes.ts';
 import { TidemarkError } from '../base/errors.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 import { decodeValue, encodeValue } from './codec.ts';
+import { keepRange } from './keep-range.ts';
 import type { MigrationState } from './machine.ts';
 
 /** What `table<T>()` declares. It holds no data: the type is all there is. */
@@ -72,6 +73,11 @@ export function openMigratedTable<Value>(state: MigrationState, name: string): M
       }
     },
   };
+}
+
+/** Makes a table of `then` what it is in `now`. */
+export function keepTable(name: string, then: MigrationState, now: StateReader): void {
+  keepRange(storedKey(name, ''), then, now);
 }
 
 /** The same for reading only. */

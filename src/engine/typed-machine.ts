@@ -4,6 +4,7 @@
  */
 
 import { TidemarkError } from '../base/errors.ts';
+import { invalidOption } from '../base/options.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 import { type DecodedCall, decodeCall, describeCall, encodeCall } from './call.ts';
 import {
@@ -22,6 +23,7 @@ import {
   rejectWith,
 } from './refusal.ts';
 import {
+  keepTable,
   type MigratedTable,
   openMigratedTable,
   openReadTable,
@@ -140,6 +142,11 @@ export interface MachineDefinition<Definitions, Commands, Queries, Before, Error
   readonly tables: Definitions;
   /** Errors by code, each made by `refusal<Facts>()`: what `reject` of a context takes. @default none */
   readonly errors?: Errors;
+  /**
+   * Names of tables that a rewind leaves as they are: what must not happen twice, or be forgotten, whatever
+   * the rest goes back to. Everybody waits while they are copied: keep them small. @default none
+   */
+  readonly keptAtRewind?: readonly (keyof Definitions & string)[];
   readonly commands: Commands & SynchronousFunctions<Commands>;
   readonly queries?: Queries & SynchronousFunctions<Queries>;
 }
@@ -193,6 +200,8 @@ export function machine<
   const { previous, migrate, name = previous?.name ?? 'machine', version = 1, tables, commands } = definition;
   const tableNames = Object.keys(tables);
   for (const tableName of tableNames) requireTableName(tableName);
+  const { keptAtRewind = [] } = definition;
+  for (const kept of keptAtRewind) requireTableOf(tables, kept);
   const { applyCall, query } = runnersOf(name, definition);
   const made: TypedMachine<Definitions, CallsOf<Commands, Errors>, CallsOf<Queries, Errors>, Errors> = {
     name,
@@ -200,6 +209,7 @@ export function machine<
     tables,
     ...(previous === undefined ? {} : { previous }),
     ...(migrate === undefined ? {} : { migrate: migrationOf({ version, tableNames, previous, migrate }) }),
+    ...(keptAtRewind.length === 0 ? {} : { keepAtRewind: keeperOf(keptAtRewind) }),
     apply: (state, command, context) => applyCall(state, decodeCall(command), context),
     applyCall,
     describe: (command) => describeCall(command) ?? `${command.length} bytes that are no call`,
@@ -323,6 +333,18 @@ function synchronous(result: unknown, called: string): unknown {
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
   return 'then' in value && typeof value.then === 'function';
+}
+
+/** What a rewind leaves as it is, on bytes. */
+function keeperOf(tables: readonly string[]): NonNullable<Machine['keepAtRewind']> {
+  return (then, now) => {
+    for (const kept of tables) keepTable(kept, then, now);
+  };
+}
+
+function requireTableOf(tables: object, name: unknown): void {
+  if (typeof name === 'string' && Object.hasOwn(tables, name)) return;
+  throw invalidOption('keptAtRewind', name, `names of tables: ${Object.keys(tables).join(', ')}`);
 }
 
 function unknownCall(machineName: string, kind: 'command' | 'query', called: string): TidemarkError {

@@ -15,6 +15,7 @@ import { auxiliaryKeys } from './counts.ts';
 import { unknownCommand, wrongArity } from './refusals.ts';
 import { type ReplyValue, ServerRequest } from './reply-value.ts';
 import { encodeRequest, type Request, RequestParser } from './request.ts';
+import { keepSessions } from './sessions.ts';
 
 /** What `describe` shows of one argument, and of one command. */
 const SHOWN_BYTES_MAX = 64;
@@ -36,6 +37,7 @@ export function createKeyValueMachine(deadlines: DeadlineObserver): Machine {
     version: 1,
     apply: (state, command, context) => run.apply(state, command, context),
     auxiliaryKeys,
+    keepAtRewind: keepSessions,
     describe(command): string {
       if (!parser.parseWhole(command)) return `(not a request: ${shown(command)})`;
       return describeRequest(parser);

@@ -17,9 +17,9 @@ import { assert } from '../base/assert.ts';
 import { readU64, viewOf, writeU64 } from '../base/bytes.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { Rejection } from '../engine/machine.ts';
-import type { StateWriter } from '../state/state.ts';
+import type { StateReader, StateWriter } from '../state/state.ts';
 import { commandsOf, NO_KEYS, type WriteRun } from './command.ts';
-import { updateCounts } from './counts.ts';
+import { readCounts, updateCounts } from './counts.ts';
 import { parseInteger } from './integer.ts';
 import { PREFIX_SESSION, PREFIX_SESSION_SLOT } from './layout.ts';
 import { notAnInteger } from './refusals.ts';
@@ -113,7 +113,36 @@ function leastUsedFrom(state: StateWriter, hand: number): number {
   return found;
 }
 
-function sessionKeyIn(state: StateWriter, slot: number): Uint8Array {
+/**
+ * Leaves the sessions of `now` as they are in a state that comes back: a command that was answered does not
+ * run again because what it did was taken back.
+ */
+export function keepSessions(then: StateWriter, now: StateReader): void {
+  const [before, after] = [countSessions(then), countSessions(now)];
+  if (before === 0 && after === 0) return;
+  for (let slot = 0; slot < before; slot++) {
+    then.delete(sessionKeyIn(then, slot));
+    then.delete(slotKey(slot));
+  }
+  for (let slot = 0; slot < after; slot++) {
+    const key = sessionKeyIn(now, slot);
+    then.set(slotKey(slot), key.subarray(1));
+    then.set(key, now.get(key)!);
+  }
+  updateCounts(then, (counts) => {
+    counts.auxiliary += 2 * (after - before);
+    counts.sessionHand = readCounts(now).sessionHand;
+  });
+}
+
+/** Slots are taken from the first on, and never left. */
+function countSessions(state: StateReader): number {
+  const { sessionHand } = readCounts(state);
+  if (state.get(slotKey(sessionHand)) === null) return sessionHand;
+  return SESSIONS_MAX;
+}
+
+function sessionKeyIn(state: StateReader, slot: number): Uint8Array {
   const id = state.get(slotKey(slot));
   assert(id !== null, `slot ${slot} of the full ring is taken`);
   return Buffer.concat([Buffer.of(PREFIX_SESSION), id]);

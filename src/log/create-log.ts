@@ -2,7 +2,7 @@
 
 import { NO_BYTES } from '../base/bytes.ts';
 import type { Chance } from '../base/chance.ts';
-import { toIndex, toTerm, toTimeline } from '../base/positions.ts';
+import { type Index, type Term, type Timeline, toIndex, toTerm, toTimeline } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { type Identity, NO_SEGMENT, SEGMENT_HEADER_BYTES, segmentName } from './segment.ts';
@@ -21,9 +21,27 @@ export interface CreateLogInput {
   readonly clock: Clock;
   readonly chance: Chance;
   readonly segmentBytes: number;
+  /** What the log goes on from; entry 1 of timeline 1 is the first when it is left out. */
+  readonly start?: LogStart;
 }
 
-/** Makes `log/` with one empty segment that waits for entry 1. Durable when it resolves. */
+/** Where a log begins that goes on from a state of another. */
+export interface LogStart {
+  readonly timeline: Timeline;
+  readonly firstIndex: Index;
+  /** Of the entry before. */
+  readonly previousTerm: Term;
+  readonly previousTime: number;
+}
+
+const FIRST: LogStart = {
+  timeline: toTimeline(1),
+  firstIndex: toIndex(1),
+  previousTerm: toTerm(0),
+  previousTime: 0,
+};
+
+/** Makes `log/` with one empty segment that waits for its first entry. Durable when it resolves. */
 export async function createLog(input: CreateLogInput): Promise<void> {
   const { fs, dataDir, identity, clock, chance, segmentBytes } = input;
   const dir = `${dataDir}/log`;
@@ -38,17 +56,15 @@ export async function createLog(input: CreateLogInput): Promise<void> {
     onFailure: () => undefined,
     onEvent: () => undefined,
   });
+  const { clusterId, nodeId, incarnation } = identity;
   const header = {
-    ...identity,
-    timeline: toTimeline(1),
+    ...{ clusterId, nodeId, incarnation },
+    ...(input.start ?? FIRST),
     sequence: FIRST_SEQUENCE,
-    firstIndex: toIndex(1),
     id: Buffer.from(chance.fill(new Uint8Array(8))).toString('hex'),
     previousId: NO_SEGMENT,
     previousEnd: 0,
     previousCrc: 0,
-    previousTerm: toTerm(0),
-    previousTime: 0,
     provenTo: SEGMENT_HEADER_BYTES,
   };
   const spare = await spares.take(segmentBytes);

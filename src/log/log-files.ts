@@ -43,6 +43,13 @@ export interface Truncation {
   readonly spare: Spare;
 }
 
+/** Where a segment begins, for who looks for an entry by its time. */
+export interface SegmentStart {
+  readonly firstIndex: Index;
+  /** Of the entry before it. */
+  readonly previousTime: number;
+}
+
 export interface LogFilesConfig {
   readonly fs: FileSystem;
   readonly dir: string;
@@ -89,6 +96,10 @@ export class LogFiles {
 
   get firstIndex(): Index {
     return this.#firstIndex;
+  }
+
+  get segmentStarts(): readonly SegmentStart[] {
+    return [...this.#sealed, this.#tail].map(({ header }) => header);
   }
 
   /** Bytes of the sealed segments that hold nothing but entries after `index`. */

@@ -29,7 +29,7 @@ import type { FileSystem } from '../storage/file-system.ts';
 import { BatchBuffer } from './batch-buffer.ts';
 import type { Durability } from './durability.ts';
 import { type LogEvent, SLOW_SYNC_MS } from './log-events.ts';
-import { LogFiles, type LogStatus } from './log-files.ts';
+import { LogFiles, type LogStatus, type SegmentStart } from './log-files.ts';
 import type { LogOptions } from './log-options.ts';
 import { BODY_BYTES_MAX, type EntryType, type RecordType } from './record.ts';
 import { type RecoveryReport, recoverLog } from './recover.ts';
@@ -171,6 +171,11 @@ export class Log {
   /** Bytes of segments after `index` that compactions will give back: all but the newest segment. */
   sealedBytesAfter(index: Index): number {
     return this.#files.sealedBytesAfter(index);
+  }
+
+  /** Where its segments begin, oldest first. */
+  get segmentStarts(): readonly SegmentStart[] {
+    return this.#files.segmentStarts;
   }
 
   /** Index of the last entry appended, durable or not. */

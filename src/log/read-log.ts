@@ -193,7 +193,7 @@ async function readSegment(
  * Examines a tail that its node may be writing. A batch that becomes durable between the reading and the
  * search beyond it looks like damage, once: the next look passes it. Damage stays where it is.
  */
-async function examineMovingTail(fs: FileSystem, segment: Segment): Promise<Tail> {
+export async function examineMovingTail(fs: FileSystem, segment: Segment): Promise<Tail> {
   let damagedAt: unknown;
   for (;;) {
     try {

@@ -51,16 +51,22 @@ const FLAG_BATCH_END = 1;
  * What a record holds. The numbers are on disk.
  * - `commands`: an entry, a batch of commands.
  * - `activation`: an entry, from which on another version of the machine applies what comes.
+ * - `rewind`: an entry, a part of what turns the state back into an earlier one.
  * - `mark`: nothing; it proves that everything before it is durable. It takes the index of the entry before.
  */
-const RECORD_TYPES = { commands: 1, mark: 2, activation: 3 } as const;
+const RECORD_TYPES = { commands: 1, mark: 2, activation: 3, rewind: 4 } as const;
 
 export type RecordType = keyof typeof RECORD_TYPES;
 
 /** What has an index of its own. */
 export type EntryType = Exclude<RecordType, 'mark'>;
 
-const TYPE_NAMES: Readonly<Record<number, RecordType>> = { 1: 'commands', 2: 'mark', 3: 'activation' };
+const TYPE_NAMES: Readonly<Record<number, RecordType>> = {
+  1: 'commands',
+  2: 'mark',
+  3: 'activation',
+  4: 'rewind',
+};
 
 /** The fields of a record that its writer chooses. */
 export interface RecordFields {

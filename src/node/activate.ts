@@ -20,73 +20,45 @@ import type { Clock } from '../base/time.ts';
 import { encodeActivation } from '../engine/activation.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Machine } from '../engine/machine.ts';
-import type { Log } from '../log/log.ts';
 import type { StatusFile } from '../log/status.ts';
 import { EARLIER_VERSIONS_MAX, type EarlierVersion } from '../log/status-content.ts';
+import type { EntryLog, OwnEntries } from './own-entries.ts';
 
 export interface ActivationParts {
   readonly engine: Engine;
-  readonly log: Pick<Log, 'append' | 'sync' | 'lastIndex' | 'lastTerm' | 'lastTime'>;
+  readonly log: EntryLog;
+  readonly own: OwnEntries;
   readonly status: StatusFile;
   readonly clock: Clock;
   /** Resolves when a checkpoint of the state as it is now is durable, if it has any entry. */
   readonly takeCheckpoint: () => Promise<void>;
 }
 
-/** Appends entries before the ordering does: the log tells it what became of them. */
-export class Activator {
-  #waiting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | null = null;
-  #failure: unknown = null;
-
-  /** Whether what becomes durable or is refused now is the activator's. */
-  get isWaiting(): boolean {
-    return this.#waiting !== null;
-  }
-
-  onDurable(): void {
-    this.#waiting?.resolve();
-    this.#waiting = null;
-  }
-
-  /** The entry was not written, or nobody knows whether it was. */
-  fail(error: unknown): void {
-    this.#failure ??= error;
-    this.#waiting?.reject(error);
-    this.#waiting = null;
-  }
-
-  /**
-   * Activates every version up to the program's own.
-   * @throws TidemarkError TIDEMARK_MIGRATION_FAILED, TIDEMARK_OPTION_INVALID when the log needs too many
-   *   versions; and what keeps a checkpoint, an entry or the status from being written.
-   */
-  async run(parts: ActivationParts): Promise<void> {
-    const { engine } = parts;
+/**
+ * Activates every version up to the program's own.
+ * @throws TidemarkError TIDEMARK_MIGRATION_FAILED, TIDEMARK_OPTION_INVALID when the log needs too many
+ *   versions; and what keeps a checkpoint, an entry or the status from being written.
+ */
+export async function activateVersions(parts: ActivationParts): Promise<void> {
+  const { engine } = parts;
+  await recordVersions(parts);
+  for (let next = engine.nextVersion; next !== null; next = engine.nextVersion) {
+    await activateOne(next, parts);
     await recordVersions(parts);
-    for (let next = engine.nextVersion; next !== null; next = engine.nextVersion) {
-      await this.#activate(next, parts);
-      await recordVersions(parts);
-    }
   }
+}
 
-  async #activate(
-    next: Machine,
-    { engine, log, clock, status, takeCheckpoint }: ActivationParts,
-  ): Promise<void> {
-    await takeCheckpoint();
-    requireRoom(status.current.earlierVersions, next);
-    const time = Math.max(log.lastTime, clock.now());
-    engine.tryActivation(next, { index: nextIndex(log.lastIndex), time });
-    const body = encodeActivation({ name: next.name, from: engine.activeVersion, to: next.version });
-    if (this.#failure !== null) throw this.#failure;
-    const index = log.append(log.lastTerm, time, body, 1, 'activation');
-    const durable = new Promise<void>((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-    });
-    log.sync().catch(() => undefined); // What becomes of it is told to the methods above.
-    await durable;
-    engine.activate({ index, time, body });
-  }
+async function activateOne(
+  next: Machine,
+  { engine, log, own, clock, status, takeCheckpoint }: ActivationParts,
+): Promise<void> {
+  await takeCheckpoint();
+  requireRoom(status.current.earlierVersions, next);
+  const time = Math.max(log.lastTime, clock.now());
+  engine.tryActivation(next, { index: nextIndex(log.lastIndex), time });
+  const body = encodeActivation({ name: next.name, from: engine.activeVersion, to: next.version });
+  const index = await own.write(log, { type: 'activation', time, body });
+  engine.activate({ index, time, body });
 }
 
 /** Puts the activations that are in the log, and were applied since the start, into the status. */

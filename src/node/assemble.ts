@@ -11,6 +11,7 @@ import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import type { StartCost } from '../checkpoint/schedule/scheduler.ts';
 import { Engine } from '../engine/engine.ts';
 import type { Machine } from '../engine/machine.ts';
+import { PART_BYTES_MAX } from '../engine/rewind-entry.ts';
 import { requireVersions, type VersionHistory } from '../engine/versions.ts';
 import type { DeadlineTable } from '../keyvalue/deadline-table.ts';
 import type { Durability } from '../log/durability.ts';
@@ -22,17 +23,20 @@ import { LocalOrdering } from '../ordering/local.ts';
 import type { LocalOptions } from '../ordering/local-options.ts';
 import { KEY_HASH_SEED_BYTES } from '../state/key-hash.ts';
 import type { FileSystem } from '../storage/file-system.ts';
-import { Activator } from './activate.ts';
+import { activateVersions } from './activate.ts';
 import { CommitRecorder } from './commit-recorder.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { EntryFeed } from './entry-feed.ts';
 import type { NodeEvents } from './events.ts';
 import { ExpiringOrdering } from './expiring-ordering.ts';
+import { History } from './history.ts';
 import { Lateness } from './lateness.ts';
 import type { Node, NodeParts, NodeRecovery, RestoredCheckpoint } from './node.ts';
 import { NodeCheckpoints } from './node-checkpoints.ts';
+import { OwnEntries } from './own-entries.ts';
 import { RehearsingOrdering } from './rehearsing-ordering.ts';
 import { type BegunRestore, type Restored, requireSameHistory, restore } from './restore.ts';
+import { Rewinder } from './rewinder.ts';
 
 /** Where the world comes in: files, time, chance. */
 export interface Doors {
@@ -57,6 +61,8 @@ export interface RecoveryProgress {
 export interface Assembly {
   readonly doors: Doors;
   readonly machine: Machine;
+  /** The machine of a state of the past, which may not tell this node's parts of anything. */
+  readonly machineAt: NodeParts['machineAt'];
   readonly directory: DataDirectory;
   readonly wiring: Wiring;
   readonly events: NodeEvents;
@@ -112,19 +118,19 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
   const store = await findCheckpoints(assembly, () => engine?.isBusy ?? false);
   const commits = new CommitRecorder(status, clock);
   const feed = new EntryFeed();
-  const activator = new Activator();
+  const own = new OwnEntries();
   const restored = await restore({
     ...doors,
     dataDir,
     status,
     store,
     options,
-    makeEngine: (onFatal) => makeEngine(assembly, onFatal),
+    makeEngine: (onFatal) => makeEngine(assembly, assembly.machine, historyOf(assembly), onFatal),
     onFatal: wiring.fail,
     signal: assembly.signal,
     openLog(into, begun) {
       requireReplayable(assembly, into.appliedIndex, store);
-      return openLog(assembly, into, { commits, activator, feed }, begun);
+      return openLog(assembly, into, { commits, own, feed }, begun);
     },
   });
   const { opened, checkpoint } = restored;
@@ -139,8 +145,10 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     ...(log.refusal === null ? [] : [`commands are refused: ${log.refusal.message}`]),
   ];
   commits.committed(log.durableIndex);
+  const history = makeHistory(assembly, { engine, log, store });
   const checkpoints = new NodeCheckpoints({
     engine,
+    history,
     log,
     status,
     store,
@@ -151,7 +159,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     onFatal: wiring.fail,
     onEvent: events.emit,
   });
-  await activate(activator, { engine, log, status, clock, commits, checkpoints, signal: assembly.signal });
+  await activate({ engine, log, own, status, clock, commits, checkpoints, signal: assembly.signal });
   const recovery: NodeRecovery = {
     ...log.report,
     warnings,
@@ -162,10 +170,8 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     tookMs: clock.monotonic() - started,
   };
   checkpoints.startSchedule(startCost(recovery, opened));
-  const lateness = new Lateness(clock, (lateMs) => events.emit({ kind: 'late', lateMs }));
-  const orderings = orderingsOver(assembly, ordering, engine);
-  const told = { lateness, events, recovery };
-  return { engine, log, status, lock, ...orderings, commits, feed, checkpoints, ...told };
+  const held = { engine, log, status, lock, ordering, commits, feed, checkpoints, history, events };
+  return { ...held, ...serve(assembly, held, own), recovery };
 }
 
 function findCheckpoints(
@@ -176,18 +182,48 @@ function findCheckpoints(
   return CheckpointStore.find({ ...doors, dataDir, clusterId, nodeId, options, isBusy });
 }
 
-/** What clients speak to instead of the ordering. */
-function orderingsOver(
-  { deadlines, mode, doors: { clock } }: Assembly,
-  ordering: LocalOrdering,
-  engine: Engine,
-): Pick<NodeParts, 'ordering' | 'expiring' | 'rehearsing'> {
+/** What only a node that serves needs. */
+function serve(
+  { doors, deadlines, mode, machineAt, wiring, log }: Assembly,
+  parts: Pick<NodeParts, 'engine' | 'log' | 'ordering' | 'checkpoints' | 'history' | 'events'>,
+  own: OwnEntries,
+): Pick<NodeParts, 'expiring' | 'rehearsing' | 'rewinder' | 'lateness' | 'machineAt'> {
+  const { clock } = doors;
+  const { ordering, checkpoints } = parts;
+  const { engine } = parts;
   const { state } = engine;
-  return {
-    ordering,
-    expiring: deadlines === null ? null : new ExpiringOrdering({ ordering, deadlines, state, clock }),
-    rehearsing: mode === 'production' ? null : new RehearsingOrdering({ ordering, engine, clock }),
-  };
+  const expiring = deadlines === null ? null : new ExpiringOrdering({ ordering, deadlines, state, clock });
+  const rehearsing = mode === 'production' ? null : new RehearsingOrdering({ ordering, engine, clock });
+  const rewinder = new Rewinder({
+    ...parts,
+    own,
+    clock,
+    // Several fit a segment, so that the log does not grow by files that are mostly empty.
+    partBytesMax: Math.min(PART_BYTES_MAX, log.segmentBytes / 4),
+    whenLoaded: () => checkpoints.whenLoaded(),
+    onRewound: () => expiring?.stateReplaced(),
+    onFatal: wiring.fail,
+  });
+  const lateness = new Lateness(clock, (lateMs) => parts.events.emit({ kind: 'late', lateMs }));
+  return { expiring, rehearsing, rewinder, lateness, machineAt };
+}
+
+/** The past of the node, for views of it and for rewinding. */
+function makeHistory(
+  assembly: Assembly,
+  { engine, log, store }: { readonly engine: Engine; readonly log: Log; readonly store: CheckpointStore },
+): History {
+  const { doors, directory, machineAt } = assembly;
+  return new History({
+    log,
+    store,
+    status: directory.status,
+    options: assembly.checkpoint,
+    clock: doors.clock,
+    isBusy: () => engine.isBusy,
+    makeEngine: (time, history, onFatal) => makeEngine(assembly, machineAt(time), history, onFatal),
+    indexOfTag: (name) => store.tags.find((tag) => tag.name === name)?.index ?? null,
+  });
 }
 
 function tellLoaded({ onProgress }: Assembly, done: number, total: number): void {
@@ -212,9 +248,8 @@ function requireReplayable(assembly: Assembly, replayAfter: Index, { checkpoints
 
 /** Brings the directory to the program's version of the machine; lets go of everything when that fails. */
 async function activate(
-  activator: Activator,
   parts: Pick<NodeParts, 'engine' | 'log' | 'status' | 'commits' | 'checkpoints'> &
-    Pick<Assembly, 'signal'> & { readonly clock: Clock },
+    Pick<Assembly, 'signal'> & { readonly clock: Clock; readonly own: OwnEntries },
 ): Promise<void> {
   const { engine, log, commits, checkpoints, signal } = parts;
   const takeCheckpoint = async (): Promise<void> => {
@@ -222,7 +257,7 @@ async function activate(
   };
   try {
     signal?.throwIfAborted();
-    await activator.run({ ...parts, takeCheckpoint });
+    await activateVersions({ ...parts, takeCheckpoint });
   } catch (error) {
     commits.stop();
     await checkpoints.close(error instanceof Error ? error : new Error(String(error)));
@@ -232,11 +267,15 @@ async function activate(
   }
 }
 
-function makeEngine(assembly: Assembly, onFatal: (error: unknown) => void): Engine {
-  const { machine, directory, doors } = assembly;
+function makeEngine(
+  { directory, doors }: Assembly,
+  machine: Machine,
+  history: VersionHistory,
+  onFatal: (error: unknown) => void,
+): Engine {
   return new Engine({
     machine,
-    history: historyOf(assembly),
+    history,
     hashSeed: doors.chance.fill(new Uint8Array(KEY_HASH_SEED_BYTES)),
     salt: Buffer.from(directory.status.current.clusterId, 'hex'),
     clock: doors.clock,
@@ -255,10 +294,10 @@ interface OpenedLog {
   readonly replayMs: number;
 }
 
-/** Who hears of the log beside the ordering; the activator instead of it, while its own entry is written. */
+/** Who hears of the log beside the ordering; of an entry of the node's own instead of it. */
 interface LogListeners {
   readonly commits: CommitRecorder;
-  readonly activator: Activator;
+  readonly own: OwnEntries;
   readonly feed: EntryFeed;
 }
 
@@ -277,7 +316,7 @@ async function openLog(
     signal,
   }: Assembly,
   engine: Engine,
-  { commits, activator, feed }: LogListeners,
+  { commits, own, feed }: LogListeners,
   begun: BegunRestore,
 ): Promise<OpenedLog> {
   const { status } = directory;
@@ -304,17 +343,16 @@ async function openLog(
     },
     onReleased: (index) => ordering.onReleased(index),
     onDurable(index) {
-      activator.onDurable();
+      own.onDurable(index);
       commits.committed(index);
       wiring.advanced();
       feed.onDurable();
     },
     onRefused(afterIndex, error) {
-      if (activator.isWaiting) activator.fail(error);
-      else ordering.onRefused(afterIndex, error);
+      if (own.onRefused(error)) ordering.onRefused(afterIndex, error);
     },
     onPoisoned(error) {
-      activator.fail(error);
+      own.fail(error);
       wiring.fail(error);
     },
     onEvent: events.emit,

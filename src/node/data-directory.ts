@@ -24,7 +24,7 @@ import { isSegmentName, SEGMENT_HEADER_BYTES } from '../log/segment.ts';
 import { isSparseIndexName } from '../log/segment-file.ts';
 import { isSpareName } from '../log/spares.ts';
 import { STATUS_NAME, STATUS_TEMPORARY_NAME, StatusFile } from '../log/status.ts';
-import { NO_SERVICE } from '../log/status-content.ts';
+import { NO_SERVICE, type Status } from '../log/status-content.ts';
 import type { FileLock, FileSystem } from '../storage/file-system.ts';
 
 const LOCK_NAME = 'lock';
@@ -74,7 +74,7 @@ export async function openDataDirectory(input: DataDirectoryInput): Promise<Data
     const found = status.current.machine;
     if (found.name === machine.name && found.version <= machine.version) return { lock, status, isNew };
     await status.close();
-    throw mismatch(dir, found, machine);
+    throw machineMismatch(dir, found, machine);
   } catch (error) {
     await lock.release();
     throw error;
@@ -87,6 +87,41 @@ export async function closeDataDirectory(directory: Pick<DataDirectory, 'lock' |
     await directory.status.close();
   } finally {
     await directory.lock.release();
+  }
+}
+
+export interface ForkedDirectoryInput
+  extends Pick<DataDirectoryInput, 'fs' | 'dir' | 'clock' | 'chance' | 'segmentBytes'> {
+  /** What the new directory begins with; its log has no entry yet. */
+  readonly status: Status;
+  /** Of the last entry before its log. */
+  readonly time: number;
+}
+
+/**
+ * Makes a data directory whose log goes on from a state that `fill` puts into it. Durable when it resolves;
+ * the status is written last.
+ * @throws TidemarkError TIDEMARK_NOT_A_DATA_DIRECTORY when it is neither new nor empty; TIDEMARK_LOCKED.
+ */
+export async function buildForkedDirectory(
+  { fs, dir, clock, chance, segmentBytes, status, time }: ForkedDirectoryInput,
+  fill: () => Promise<void>,
+): Promise<void> {
+  await makeDirectories(fs, dir);
+  await refuseForeignDirectory(fs, dir);
+  const lock = await fs.lock(`${dir}/${LOCK_NAME}`, `${PROCESS_LABEL}, machine ${status.machine.name}`);
+  try {
+    const isThere = (await fs.stat(`${dir}/${STATUS_NAME}`)) !== null || !(await isUnmade(fs, dir));
+    if (isThere) throw notADirectory(dir, 'it must be new or empty, and holds data');
+    await removeHalfBuilt(fs, dir);
+    const { timeline, firstIndex, term: previousTerm } = status;
+    const start = { timeline, firstIndex, previousTerm, previousTime: time };
+    await createLog({ fs, dataDir: dir, identity: status, clock, chance, segmentBytes, start });
+    await fill();
+    const made = { ...status, segmentSequence: FIRST_SEQUENCE };
+    await (await StatusFile.create(fs, dir, made, () => undefined)).close();
+  } finally {
+    await lock.release();
   }
 }
 
@@ -209,7 +244,8 @@ function notADirectory(dir: string, why: string): TidemarkError {
   );
 }
 
-function mismatch(
+/** The data is of another machine, or of a later version. */
+export function machineMismatch(
   dir: string,
   found: { readonly name: string; readonly version: number },
   wanted: { readonly name: string; readonly version: number },

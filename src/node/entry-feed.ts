@@ -14,6 +14,7 @@ import { type Index, nextIndex, type Term, toIndex } from '../base/positions.ts'
 import { decodeActivation } from '../engine/activation.ts';
 import { forEachCommand } from '../engine/entry.ts';
 import type { CallableMachine } from '../engine/machine.ts';
+import { decodeRewind } from '../engine/rewind-entry.ts';
 import { type VersionHistory, versionAfter } from '../engine/versions.ts';
 import type { Log } from '../log/log.ts';
 import type { LogRecord } from '../log/segment-reader.ts';
@@ -55,6 +56,8 @@ export type LoggedCommand<Commands> = {
  * - `commands`: commands of the active version of the machine, in their order; those that were rejected, too.
  * - `earlier-commands`: those of an earlier version, which may have had other names and arguments.
  * - `activation`: from here on another version of the machine is active.
+ * - `rewind`: a part of what takes the state back to that of `toIndex`, or of the first `toCommands` of its
+ *   commands; it takes effect with the last.
  */
 export type LogEntry<Commands> = EntryPosition &
   (
@@ -65,6 +68,12 @@ export type LogEntry<Commands> = EntryPosition &
       }
     | { readonly kind: 'earlier-commands'; readonly version: number; readonly commands: readonly unknown[] }
     | { readonly kind: 'activation'; readonly fromVersion: number; readonly toVersion: number }
+    | {
+        readonly kind: 'rewind';
+        readonly toIndex: Index;
+        readonly toCommands: number | null;
+        readonly isLast: boolean;
+      }
   );
 
 interface Range {
@@ -204,6 +213,17 @@ async function* decoded<Commands>(
     if (type === 'activation') {
       const { from, to } = decodeActivation(body);
       yield { kind: 'activation', ...position, fromVersion: from, toVersion: to };
+      continue;
+    }
+    if (type === 'rewind') {
+      const { target, isLast } = decodeRewind(body);
+      yield {
+        kind: 'rewind',
+        ...position,
+        toIndex: target.index,
+        toCommands: target.commands || null,
+        isLast,
+      };
       continue;
     }
     const commands: unknown[] = [];

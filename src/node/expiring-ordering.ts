@@ -42,7 +42,8 @@ export class ExpiringOrdering implements Ordering {
   #timer: Timer | null = null;
   /** When the timer is due; Infinity without one. */
   #wakesAt = Infinity;
-  #isRebuilding = false;
+  /** The rebuild that runs; null when none does. */
+  #rebuilding: object | null = null;
   #isStopped = false;
 
   constructor(config: ExpiringConfig) {
@@ -73,6 +74,12 @@ export class ExpiringOrdering implements Ordering {
       },
       () => undefined, // The node stops, and tells why.
     );
+  }
+
+  /** The state became another one: deadlines are found in it anew. */
+  stateReplaced(): void {
+    this.#config.deadlines.clear();
+    this.#rebuild();
   }
 
   stop(): void {
@@ -106,7 +113,7 @@ export class ExpiringOrdering implements Ordering {
       const keys = this.#takeDue(now);
       if (keys.length === 0 || !this.#propose(keys)) break;
     }
-    if (!this.#isRebuilding && deadlines.isMostlyLeftovers(() => countKeys(state))) {
+    if (this.#rebuilding === null && deadlines.isMostlyLeftovers(() => countKeys(state))) {
       deadlines.clear();
       this.#rebuild();
     }
@@ -180,17 +187,18 @@ export class ExpiringOrdering implements Ordering {
   /** A key that is changed meanwhile is noted by its command; one that is there all the time is found. */
   #rebuild(): void {
     const { state, deadlines, clock } = this.#config;
-    this.#isRebuilding = true;
+    const rebuilding = {};
+    this.#rebuilding = rebuilding;
     let cursor = 0;
     const slice = (): void => {
-      if (this.#isStopped) return;
+      if (this.#isStopped || this.#rebuilding !== rebuilding) return;
       const { entries, next } = state.scan(cursor, REBUILD_RECORDS);
       for (const { key, value } of entries) {
         const deadline = isUserKey(key) ? deadlineIn(value) : NO_DEADLINE;
         if (deadline !== NO_DEADLINE) deadlines.note(key, deadline);
       }
       cursor = next;
-      if (cursor === 0) this.#isRebuilding = false;
+      if (cursor === 0) this.#rebuilding = null;
       else clock.after(0, slice);
     };
     clock.soon(slice);

@@ -30,6 +30,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
 import type { StatusFile } from '../log/status.ts';
 import { failureOf, type NodeHappening } from './events.ts';
+import type { History } from './history.ts';
 import { failuresBefore, noteService } from './service-record.ts';
 
 /** A checkpoint, for people and programs. */
@@ -64,6 +65,8 @@ export interface KeptCheckpoint extends CheckpointSummary {
 
 export interface NodeCheckpointsConfig {
   readonly engine: Engine;
+  /** What it reads of the log must stay. */
+  readonly history: Pick<History, 'heldAfter'>;
   readonly log: Log;
   readonly status: StatusFile;
   readonly store: CheckpointStore;
@@ -97,7 +100,7 @@ export class NodeCheckpoints {
     this.#startedAt = config.clock.now();
     this.#checkpointer = new Checkpointer({
       store,
-      position: () => ({ timeline: status.current.timeline, index: engine.appliedIndex }),
+      position: () => ({ timeline: status.current.timeline, index: engine.position.index }),
       hold: () => this.#hold(),
       onCommitted: (written) => this.#committed(written),
       onFailed: (error) => {
@@ -209,7 +212,7 @@ export class NodeCheckpoints {
   }
 
   async #committed({ info, busyMs }: WrittenCheckpoint): Promise<void> {
-    const { options, store, log, status } = this.#config;
+    const { options, store, log, status, history } = this.#config;
     this.#noteTaken(info);
     if (this.#scheduler !== null) {
       this.#scheduler.taken({ busyMs, durationMs: info.cost.durationMs });
@@ -217,7 +220,8 @@ export class NodeCheckpoints {
     }
     const isWanted = options.compactLogAfterCheckpoint && this.#stopped === null;
     const compactable = store.compactableIndex((index) => log.sealedBytesAfter(index));
-    if (isWanted && compactable !== null) await log.compactTo(compactable);
+    if (!isWanted || compactable === null) return;
+    await log.compactTo(toIndex(Math.min(compactable, history.heldAfter ?? compactable)));
   }
 
   /**
@@ -230,7 +234,7 @@ export class NodeCheckpoints {
     this.#scheduler?.stop();
     this.#loader?.stop();
     checkpoint?.stop();
-    const isDue = engine.appliedIndex > (store.base?.index ?? 0);
+    const isDue = engine.position.index > (store.base?.index ?? 0);
     if (isLastWanted && isDue && engine.keysToLoad === 0) await this.take().catch(() => undefined);
     await this.#checkpointer.close();
     await this.#loaded.catch(() => undefined);

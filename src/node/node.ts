@@ -8,6 +8,7 @@ import type { Schedule } from '../checkpoint/schedule/schedule-options.ts';
 import type { ScheduleStats } from '../checkpoint/schedule/scheduler.ts';
 import type { Engine, StateRoot } from '../engine/engine.ts';
 import { type Call, type CallableMachine, Rejection } from '../engine/machine.ts';
+import type { PointInput } from '../engine/point.ts';
 import type { Log, LogStats } from '../log/log.ts';
 import type { RecoveryReport } from '../log/recover.ts';
 import type { StatusFile } from '../log/status.ts';
@@ -20,9 +21,12 @@ import { closeDataDirectory } from './data-directory.ts';
 import type { EntriesOptions, EntryFeed, LogEntry } from './entry-feed.ts';
 import { type EventsOptions, failureOf, type NodeEvent, type NodeEvents } from './events.ts';
 import type { ExpiringOrdering } from './expiring-ordering.ts';
+import type { History, OpenPastOptions } from './history.ts';
 import type { Lateness } from './lateness.ts';
 import type { CheckpointSummary, KeptCheckpoint, NodeCheckpoints } from './node-checkpoints.ts';
+import { PastView } from './past-view.ts';
 import type { RehearsingOrdering } from './rehearsing-ordering.ts';
+import type { Rewinder, RewindOptions, RewindSummary } from './rewinder.ts';
 
 /** What `open` found and did. */
 export interface NodeRecovery extends RecoveryReport {
@@ -129,6 +133,10 @@ export interface NodeParts {
   readonly commits: CommitRecorder;
   readonly feed: EntryFeed;
   readonly checkpoints: NodeCheckpoints;
+  readonly history: History;
+  readonly rewinder: Rewinder;
+  /** The machine that answers for a state of the past. */
+  readonly machineAt: (time: number) => CallableMachine<unknown, unknown>;
   readonly lateness: Lateness;
   readonly events: NodeEvents;
   readonly recovery: NodeRecovery;
@@ -295,6 +303,33 @@ export class Node<Commands, Queries> {
   }
 
   /**
+   * A read-only view of the state as it was at a point: an entry (`812`), a command of one (`'812.3'`), a
+   * time (`'2026-11-21T10:00:00Z'`, `'10m ago'`), a tag (`'tag:before-deploy'`), each up to and including it,
+   * or with `before` right in front of it. The node goes on. Close the view: up to 8 may be open.
+   *
+   * Rejects with TIDEMARK_POINT_INVALID; TIDEMARK_POINT_NOT_KEPT, with the nearest points that are kept;
+   * TIDEMARK_CHECKPOINT_DAMAGED when no checkpoint that leads there is whole; TIDEMARK_BUSY,
+   * TIDEMARK_NOT_OPEN.
+   */
+  async at(point: PointInput, options?: OpenPastOptions): Promise<PastView<Queries>> {
+    const { history, machineAt } = this.#parts;
+    const past = await history.open(point, options);
+    return new PastView(machineAt(past.time) as CallableMachine<unknown, Queries>, past);
+  }
+
+  /**
+   * Makes the state what it was at a point, in entries of the log: index and time go on, nothing is cut from
+   * history, and a rewind can be rewound. What the machine keeps at a rewind (`keepAtRewind`) stays as it is.
+   * Commands and reads wait while the difference is written; everything before, commands go on.
+   *
+   * Rejects as `at`; with TIDEMARK_REWIND_REFUSED when another version of the machine was active then, or too
+   * much would change; with what keeps an entry from being written. Then the state is as it was.
+   */
+  rewind(point: PointInput, options?: RewindOptions): Promise<RewindSummary> {
+    return this.#parts.rewinder.rewind(point, options);
+  }
+
+  /**
    * When the newest checkpoint was taken, or the node started when there is none: milliseconds since 1970.
    */
   get lastCheckpointAt(): number {
@@ -450,12 +485,14 @@ export class Node<Commands, Queries> {
     try {
       this.#parts.ordering.stop(later, inFlight);
     } finally {
-      const { checkpoints } = this.#parts;
+      const { checkpoints, history } = this.#parts;
+      void history.close().catch(() => undefined); // Who reads from a view is told.
       void checkpoints.stop(this.#failure, later).then(() => this.#hasStopped());
     }
   }
 
   async #close(): Promise<void> {
+    const { rewinder, history } = this.#parts;
     this.#tellStopping();
     const { engine, ordering, expiring, rehearsing, log, status, lateness, commits, feed, checkpoints } =
       this.#parts;
@@ -463,6 +500,8 @@ export class Node<Commands, Queries> {
     expiring?.stop();
     commits.stop();
     try {
+      await rewinder.close();
+      await history.close();
       await rehearsing?.close();
       await ordering.close();
       await feed.stop(this.#failure);

@@ -135,6 +135,7 @@ export async function open(
     const parts = await assemble({
       doors,
       machine,
+      machineAt: (time) => options.machine ?? keyValueMachineAt(time),
       directory,
       wiring,
       events: new NodeEvents(doors.clock),
@@ -171,6 +172,11 @@ function resolveMachine(
   }
   requireMachineChain(machine); // Before anything is made: a machine may be written by hand.
   return checkDeterminism ? checkedMachine(machine) : machine;
+}
+
+/** As of a time that has passed: TTL tells what was left then. */
+function keyValueMachineAt(time: number): CallableMachine<unknown, unknown> {
+  return createCallableKeyValueMachine({ clock: { now: () => time }, deadlines: { note: () => undefined } });
 }
 
 /** Checked again: a program may write down what `local()` makes. */

@@ -19,12 +19,15 @@
  *     a read behind commands               applied      runs when the last command before it was answered
  *     `whenDrained`                        applied,     resolves when less than half of the bound is left,
  *                                          caught up    and the tree of the state is not behind
+ *     `pause`                              applied      resolves when nothing is in flight any more
+ *     what is taken while it is paused     resumed      as a turn; reads go on alone when there are only they
  *     `close`                              applied      goes on when nothing is left
  *     all of them                          stopped      commands and reads fail, `whenDrained` rejects,
  *                                                       `close` goes on
  *
  * Turn: `#turn`, soon after the first command. Released, refused: `onReleased` and `onRefused`, called by the
- * log. Applied: the end of `#apply`. Caught up: told by the engine. Stopped: `stop`, called by the node.
+ * log. Applied: the end of `#apply`. Resumed: `resume`. Caught up: told by the engine. Stopped: `stop`, called
+ * by the node.
  */
 
 import { assert } from '../base/assert.ts';
@@ -79,6 +82,9 @@ export class LocalOrdering implements Ordering {
   #stopped: TidemarkError | null = null;
   #drainWaiters: { resolve: () => void; reject: (error: unknown) => void }[] = [];
   #idleWaiters: (() => void)[] = [];
+  /** Somebody else appends entries, and changes the state. */
+  #isPaused = false;
+  #pauseWaiter: { resolve: () => void; reject: (error: unknown) => void } | null = null;
 
   constructor(config: LocalConfig) {
     this.#config = config;
@@ -112,7 +118,7 @@ export class LocalOrdering implements Ordering {
   enqueueRead(sink: ReadSink): void {
     if (this.#stopped !== null) throw this.#stopped;
     const isIdle = this.#inFlight.length === 0 && this.#full.length === 0 && this.#collecting.isEmpty;
-    if (!isIdle || this.#isApplying) {
+    if (!isIdle || this.#isApplying || this.#isPaused) {
       this.#collecting.addRead(sink);
       return;
     }
@@ -129,6 +135,26 @@ export class LocalOrdering implements Ordering {
     if (this.#stopped !== null) return Promise.reject(this.#stopped);
     if (this.#isWellDrained) return Promise.resolve();
     return new Promise((resolve, reject) => this.#drainWaiters.push({ resolve, reject }));
+  }
+
+  /**
+   * Keeps what comes from now on until `resume`; resolves when everything before is answered. Then nothing
+   * reads or changes the state, and nothing is appended. Rejects when the node stops first.
+   */
+  pause(): Promise<void> {
+    assert(!this.#isPaused, 'an ordering is paused once');
+    if (this.#stopped !== null) return Promise.reject(this.#stopped);
+    this.#isPaused = true;
+    if (this.#inFlight.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#pauseWaiter = { resolve, reject };
+    });
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    if (this.#full.length > 0 || this.#collecting.commandCount > 0) this.#scheduleTurn();
+    else this.#orStop(() => this.#runLoneReads());
   }
 
   /** Takes nothing more, and waits until everything taken is answered. */
@@ -180,6 +206,8 @@ export class LocalOrdering implements Ordering {
     }
     this.#pendingBytes = 0;
     for (const waiter of this.#drainWaiters.splice(0)) waiter.reject(error);
+    this.#pauseWaiter?.reject(error);
+    this.#pauseWaiter = null;
     this.#tellIdle();
     if (thrown.length > 0) throw thrown[0];
   }
@@ -219,6 +247,7 @@ export class LocalOrdering implements Ordering {
   }
 
   #appendCollected(): void {
+    if (this.#isPaused) return;
     const log = this.#openLog();
     while (this.#full.length > 0 || this.#collecting.commandCount > 0) {
       let batch = this.#full.shift();
@@ -254,6 +283,10 @@ export class LocalOrdering implements Ordering {
     }
     this.#isApplying = false;
     this.#stopIfUnreadable();
+    if (this.#inFlight.length === 0) {
+      this.#pauseWaiter?.resolve();
+      this.#pauseWaiter = null;
+    }
     // An answer may have brought new commands while this entry still counted as in flight.
     if (this.#collecting.commandCount > 0) this.#scheduleTurn();
     else this.#runLoneReads();
@@ -289,7 +322,7 @@ export class LocalOrdering implements Ordering {
   /** Reads that waited for commands, with no command behind them to go out with. */
   #runLoneReads(): void {
     if (this.#inFlight.length > 0 || this.#full.length > 0 || this.#collecting.commandCount > 0) return;
-    if (this.#collecting.isEmpty) return;
+    if (this.#collecting.isEmpty || this.#isPaused) return;
     const batch = this.#collecting;
     this.#collecting = this.#freshBatch();
     batch.begin(this.#config.engine.state);

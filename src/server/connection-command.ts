@@ -5,6 +5,7 @@ import type { CommandEntry, Container, KeyPositions } from '../keyvalue/command-
 import { unknownSubcommand } from '../keyvalue/refusals.ts';
 import type { ReplyValue } from '../keyvalue/reply-value.ts';
 import type { Request } from '../keyvalue/request.ts';
+import type { StateReader } from '../state/state.ts';
 import type { ServerConfig } from './config.ts';
 import type { InfoSections } from './info.ts';
 import type { Protocol } from './reply.ts';
@@ -59,6 +60,8 @@ export interface ServerView {
   readonly checkpoints: ServedCheckpoints | null;
   /** Null where there is no log. */
   readonly log: ServedLog | null;
+  /** Null where there is no past to look at. */
+  readonly history: ServedHistory | null;
   info(): InfoSections;
   /** Begins its counts anew. */
   resetCounts(): void;
@@ -82,6 +85,14 @@ export interface ServedLog {
   readonly durability: 'synced' | 'buffered';
   /** Resolves when everything answered so far is durable. */
   sync(): Promise<void>;
+}
+
+/** What TIDEMARK AT and TIDEMARK REWIND need of a node. */
+export interface ServedHistory {
+  /** Runs a read on the state as it was at a point; what it returns holds no views. */
+  at<Result>(point: string, read: (state: StateReader, time: number) => Result): Promise<Result>;
+  /** Takes the state back to a point, or only says what would change. */
+  rewind(point: string, how: 'make' | 'dry-run'): Promise<Readonly<Record<string, unknown>>>;
 }
 
 const NO_KEYS: KeyPositions = { first: 0, last: 0, step: 0 };

@@ -26,6 +26,7 @@ import {
   type TransactionCommand,
   transactionCommand,
 } from './connection-command.ts';
+import { HISTORY_COMMANDS } from './history-commands.ts';
 import { formatInfo } from './info.ts';
 import type { Protocol } from './reply.ts';
 import { statusOf } from './status.ts';
@@ -87,6 +88,7 @@ export const CONNECTION_COMMANDS: readonly (ConnectionCommand | TransactionComma
   slowCommand('shutdown', -1, 'Refused: a signal stops the server', refuseShutdown),
   command('swapdb', 3, 'Exchange two databases, of which there is one', swapDatabases, 'server'),
   container('tidemark', 'What Tidemark does and Redis does not', [
+    ...HISTORY_COMMANDS,
     transactionCommand('tidemark|atomic', 2, 'Run the queued commands, all of them or none'),
     slowCommand('tidemark|checkpoint', 2, 'Take a checkpoint, and tell of it', takeCheckpoint),
     command('tidemark|status', 2, 'Tell how the node is', status, 'tidemark'),

@@ -18,7 +18,7 @@ import { listenTcp } from '../network/tcp.ts';
 import type { Ordering } from '../ordering/ordering.ts';
 import { ServerConfig } from './config.ts';
 import { ClientConnection, OUTPUT_BYTES_PAUSE } from './connection.ts';
-import type { PortCommand, ServedCheckpoints, ServedLog } from './connection-command.ts';
+import type { PortCommand, ServedCheckpoints, ServedHistory, ServedLog } from './connection-command.ts';
 import { CONNECTION_COMMANDS, REDIS_VERSION } from './connection-commands.ts';
 import type { ConnectionContext } from './connection-context.ts';
 import { type InfoSections, mergeInfo } from './info.ts';
@@ -61,6 +61,8 @@ export interface RedisServerOptions {
   readonly checkpoints?: ServedCheckpoints | null;
   /** What TIDEMARK SYNC acts on; a node will do. Without it that is refused. @default null */
   readonly log?: ServedLog | null;
+  /** What TIDEMARK AT and TIDEMARK REWIND ask. @default null */
+  readonly history?: ServedHistory | null;
   /** What INFO says besides the server's own numbers: section to lines. Its lines have the last word. */
   readonly info?: () => InfoSections;
   readonly clock?: Clock;
@@ -95,6 +97,7 @@ const OPTION_DEFAULTS = {
   password: null,
   checkpoints: null,
   log: null,
+  history: null,
   info: () => ({}),
   clock: systemClock,
   listen: listenTcp,
@@ -208,6 +211,10 @@ export class RedisServer implements ConnectionContext {
 
   get log(): ServedLog | null {
     return this.#options.log;
+  }
+
+  get history(): ServedHistory | null {
+    return this.#options.history;
   }
 
   get isBackedUp(): boolean {

@@ -8,6 +8,7 @@
 
 import { assert } from '../base/assert.ts';
 import { EMPTY_ROOT } from '../base/merkle/node.ts';
+import { compareTrees, type TreeChange } from './compare-trees.ts';
 import type { LiveEntry } from './live-index.ts';
 import type { Pin } from './retained.ts';
 import type { StoredTree, Unstored } from './stored.ts';
@@ -73,6 +74,21 @@ export class Snapshot {
     for (const record of recordsFrom(tree, this.#top(), from)) {
       yield { key: index.keyOf(record), value: index.valueOf(record) };
       this.#assertHeld();
+    }
+  }
+
+  /**
+   * What turns it into `target`, a snapshot of any state of the same shape, in the order of keys; null
+   * between two steps. Both need their roots; writes may go on meanwhile.
+   */
+  *changesTo(target: Snapshot): Generator<TreeChange | null, void> {
+    const isHashed = this.root !== null && target.root !== null;
+    assert(isHashed, 'snapshots are compared once their roots are computed');
+    const source = { tree: this.#host.tree, top: this.#top() };
+    for (const change of compareTrees(source, { tree: target.#host.tree, top: target.#top() })) {
+      yield change;
+      this.#assertHeld();
+      target.#assertHeld();
     }
   }
 
