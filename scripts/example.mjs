@@ -15,6 +15,7 @@ const EXAMPLES = {
   'job-queue': 'jobs are claimed, worked on, tried again, and given up',
   'leader-board': 'games are reported, seasons end, everybody has a rank',
   'rate-limiter': 'clients use up what they may',
+  rewind: 'a bad deploy deletes orders; the node is taken back to the second before',
 };
 const FIRST = 'bank';
 

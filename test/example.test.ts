@@ -47,6 +47,14 @@ test('example: the bank loses nothing when its teller is killed', () => {
   strictEqual(lines.at(-1), CONCLUSION);
 });
 
+test('example: what a bad deploy deleted is back, and nothing else is lost', () => {
+  const { code, lines, errors } = run('rewind');
+  const text = `${lines.join('\n')}\n${errors}`;
+  strictEqual(code, 0, text);
+  strictEqual(lines.filter((line) => line.startsWith('   ok ')).length, 7, text);
+  strictEqual(lines.at(-1), 'Nothing else was lost.');
+});
+
 for (const { name, checks } of [
   { name: 'job-queue', checks: 7 },
   { name: 'leader-board', checks: 9 },
