@@ -15,6 +15,7 @@ const BENCHMARKS = {
   redis: 'the Redis port beside Redis, both syncing before they answer',
   log: 'the log alone: append to durable, beside what the disk does by itself',
   checkpoint: 'checkpoints under load and starts, beside Redis: bytes, time, stalls, latency',
+  replay: 'history replayed: views of the past, a rewind, a start; rates and stalls',
   tree: 'the state as a tree: bytes that change, folding, hashing, steps, memory',
   install: 'a state from its files: until it serves, until it is in memory, blind writes, memory',
   'cli-start': 'the start of the command line beside an empty process, from checkout and package',

@@ -156,6 +156,11 @@ export class CheckpointStore {
     return this.#tags.tags;
   }
 
+  /** Index of the checkpoint that a tag keeps; null when there is no such tag. */
+  tagged(name: string): Index | null {
+    return this.tags.find((tag) => tag.name === name)?.index ?? null;
+  }
+
   /** Files of tags that cannot be read: as long as there is one, no checkpoint is removed. */
   get tagDamages(): ReadTags['damages'] {
     return this.#tags.damages;

@@ -183,11 +183,11 @@ function unknownTag(point: Point): TidemarkError {
 }
 
 function noSuchCommand(point: Point, count: number): TidemarkError {
-  return new TidemarkError(
-    'TIDEMARK_POINT_INVALID',
-    `${describePoint(point)}: the entry has ${count === 0 ? 'no commands' : `${count} commands, from 1`}`,
-    { remedy: 'fix-call', facts: { point: describePoint(point), commands: count } },
-  );
+  const has = count === 0 ? 'no commands' : count === 1 ? 'one command' : `${count} commands, from 1`;
+  return new TidemarkError('TIDEMARK_POINT_INVALID', `${describePoint(point)}: the entry has ${has}`, {
+    remedy: 'fix-call',
+    facts: { point: describePoint(point), commands: count },
+  });
 }
 
 /** The last entry that must be applied whole before a point is reached. */

@@ -222,7 +222,7 @@ function makeHistory(
     clock: doors.clock,
     isBusy: () => engine.isBusy,
     makeEngine: (time, history, onFatal) => makeEngine(assembly, machineAt(time), history, onFatal),
-    indexOfTag: (name) => store.tags.find((tag) => tag.name === name)?.index ?? null,
+    indexOfTag: (name) => store.tagged(name),
   });
 }
 

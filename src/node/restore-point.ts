@@ -84,7 +84,8 @@ export async function restorePoint(options: RestorePointOptions): Promise<Restor
   const begun = clock.monotonic();
   const store = await storeOf(context, from);
   const log = await StoredLog.open(fs, from, status);
-  const kept = { log, checkpoints: store.checkpoints.map(({ info }) => info), indexOfTag: () => null };
+  const indexOfTag = (name: string): Index | null => store.tagged(name);
+  const kept = { log, checkpoints: store.checkpoints.map(({ info }) => info), indexOfTag };
   const point = await findPoint(kept, toPoint(to, clock.now()), clock.now());
   const newest = await findPoint(kept, toPoint(log.durableIndex, 0), clock.now());
   const input = pastInput(context, options, { store, log });
