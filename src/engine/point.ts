@@ -15,6 +15,7 @@ import { isoTime, parseIsoTime } from '../base/time.ts';
 /** A point as a program gives it: one of the four, and perhaps `before`. Text is parsed by `parsePoint`. */
 export type PointInput = string | number | PointFields;
 
+/** A point in fields: `index`, `time` or `tag`, and perhaps where beside it. */
 export interface PointFields {
   /** Of an entry; 0 is the empty state before the first. */
   readonly index?: number;

@@ -32,6 +32,7 @@ export interface HistoryConfig {
   readonly indexOfTag: KeptHistory['indexOfTag'];
 }
 
+/** While a state of the past is brought back. */
 export interface OpenPastOptions {
   /** Ends the work while it goes on, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
@@ -104,9 +105,14 @@ export class History {
     return past;
   }
 
-  /** Closes what is open, and opens nothing more. */
-  async close(): Promise<void> {
+  /** Opens nothing more; what is being opened is given up. */
+  stop(): void {
     this.#isClosed = true;
+  }
+
+  /** The same, and closes what is open. */
+  async close(): Promise<void> {
+    this.stop();
     for (const past of [...this.#open]) await past.close();
   }
 

@@ -500,6 +500,7 @@ export class Node<Commands, Queries> {
     expiring?.stop();
     commits.stop();
     try {
+      history.stop(); // A rewind that is not being written yet is given up.
       await rewinder.close();
       await history.close();
       await rehearsing?.close();

@@ -9,6 +9,7 @@ import type { PastState } from './past-state.ts';
 
 type Named<Calls, Name extends keyof Calls> = Calls[Name] extends Call ? Calls[Name] : never;
 
+/** The state as it was at a point, for queries. It must be closed. */
 export class PastView<Queries> {
   readonly #machine: CallableMachine<unknown, Queries>;
   readonly #past: PastState;

@@ -30,6 +30,7 @@ import { type ChangeCounts, countChanges } from './count-changes.ts';
 import { buildForkedDirectory, machineMismatch } from './data-directory.ts';
 import { openPast, type PastInput, type PastState, type PastSummary, summaryOf } from './past-state.ts';
 
+/** From which directory, into which, and to where. */
 export interface RestorePointOptions {
   /** The data directory that has the point; only read. */
   readonly from: string;

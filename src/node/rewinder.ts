@@ -40,6 +40,7 @@ export interface RewindSummary extends PastSummary, ChangeCounts {
   readonly heldMs: number;
 }
 
+/** How a node is rewound. */
 export interface RewindOptions extends OpenPastOptions {
   /** Whether only to say what would change. @default false */
   readonly dryRun?: boolean;
@@ -78,9 +79,14 @@ export class Rewinder {
   readonly #config: RewinderConfig;
   #running: Promise<unknown> | null = null;
   #isClosed = false;
+  readonly #closed: Promise<void>;
+  #onClosed: () => void = () => undefined;
 
   constructor(config: RewinderConfig) {
     this.#config = config;
+    this.#closed = new Promise((resolve) => {
+      this.#onClosed = resolve;
+    });
   }
 
   /**
@@ -100,16 +106,18 @@ export class Rewinder {
     }
   }
 
-  /** Waits for one that runs, and takes no other. */
+  /** Takes no other; waits for one that is being written, and gives up one that is not yet. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#onClosed();
     await this.#running;
   }
 
   async #run(input: PointInput, options: RewindOptions): Promise<RewindSummary> {
     const { history, whenLoaded, clock } = this.#config;
     const begun = clock.monotonic();
-    await whenLoaded();
+    await Promise.race([whenLoaded(), this.#closed]);
+    if (this.#isClosed) throw notOpen();
     const past = await history.open(input, options);
     try {
       this.#requireSameVersion(past);
