@@ -1,4 +1,4 @@
-/** Points in history as people write them (src/engine/point.ts): what each text means, and what is refused. */
+/** Points in history as people write them (src/engine/point.ts): what a text means, and what is refused. */
 
 import { deepStrictEqual, strictEqual, throws } from 'node:assert';
 import { test } from 'node:test';

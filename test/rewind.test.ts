@@ -78,6 +78,9 @@ test('rewind: a point that is not kept is refused with the nearest that are', as
   await rejects(node.at('40.1'), { code: 'TIDEMARK_POINT_NOT_KEPT' });
   await rejects(node.at('2010-01-01'), { code: 'TIDEMARK_POINT_NOT_KEPT', message: /after it is 40/ });
   await rejects(node.at('2099-01-01'), { code: 'TIDEMARK_POINT_NOT_KEPT', message: /before it is 50/ });
+  await node.tag('forty', (await node.at(40)).index);
+  await using tagged = await node.at('tag:forty');
+  strictEqual(tagged.index, 40);
   await rejects(node.at('tag:nowhere'), { code: 'TIDEMARK_POINT_NOT_KEPT', message: /no tag tag:nowhere/ });
   await using view = await node.at(40);
   strictEqual(await textAt(view, 'key'), '40');
@@ -227,8 +230,8 @@ test('rewind: what a view is made from stays while it is made, and goes later', 
   strictEqual((await view.root()).root, root);
   await view.close();
   await node.submit('SET', 'more', 'z');
-  const { index: last } = await node.checkpoint();
-  strictEqual(node.stats().firstIndex, last + 1, 'nothing is held any more');
+  await node.checkpoint();
+  ok(node.stats().firstIndex > index, 'nothing is held any more');
 });
 
 test('rewind: only so many views are open at once, and a closed one answers nothing', async () => {
@@ -271,7 +274,7 @@ test('rewind: a node that is closed in the middle of one makes it, or leaves it 
   strictEqual(await textAt(again, 'key'), await rewound);
 });
 
-test('rewind: a copy leaves the directory that it is made from as it is, and needs one of its own', async () => {
+test('rewind: a copy leaves what it is made from as it is, and needs a directory of its own', async () => {
   const fs = new MemoryFileSystem();
   const node = await openKeys(fs);
   await count(node, 1, 30);

@@ -202,8 +202,8 @@ function addRewind(program: Command, done: Done): void {
     .option('--json', 'print one JSON document', false)
     .addHelpText(
       'after',
-      '\nA point is meant up to and including it; "before POINT" stops right in front of it. A rewind is an ' +
-        'entry of\nthe log: what it takes back stays there, and can be had back the same way.\n' +
+      '\nA point is meant up to and including it; "before POINT" stops right in front of it. A rewind\n' +
+        'is an entry of the log: what it takes back stays there, and can be had back the same way.\n' +
         examples(
           'tidemark rewind --to "before 2026-11-21T10:00:00Z" --dry-run',
           'tidemark rewind --to 812',

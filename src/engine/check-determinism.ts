@@ -55,12 +55,14 @@ export function checkedMachine<Commands, Queries>(
 function checkedVersion(machine: Machine): Machine {
   const { name, version, previous } = machine;
   const migrate = machine.migrate?.bind(machine);
+  const keepAtRewind = machine.keepAtRewind?.bind(machine);
   return {
     name,
     version,
     ...(previous === undefined ? {} : { previous: checkedVersion(previous) }),
     ...(migrate === undefined ? {} : { migrate: checkedMigration(version, migrate) }),
     apply: (state, command, context) => checkedCommand(machine, state, command, context),
+    ...(keepAtRewind === undefined ? {} : { keepAtRewind }),
     auxiliaryKeys: (state) => machine.auxiliaryKeys?.(state) ?? 0,
     describe: (command) => machine.describe(command),
   };

@@ -141,8 +141,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
   const warnings = [
     ...warningsOf(assembly, store, checkpoint),
     ...(await cleanUp(store, restored)),
-    ...log.report.warnings,
-    ...(log.refusal === null ? [] : [`commands are refused: ${log.refusal.message}`]),
+    ...warningsOfLog(log),
   ];
   commits.committed(log.durableIndex);
   const history = makeHistory(assembly, { engine, log, store });
@@ -170,8 +169,8 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     tookMs: clock.monotonic() - started,
   };
   checkpoints.startSchedule(startCost(recovery, opened));
-  const held = { engine, log, status, lock, ordering, commits, feed, checkpoints, history, events };
-  return { ...held, ...serve(assembly, held, own), recovery };
+  const parts = { engine, log, status, lock, ordering, commits, feed, checkpoints, history, events };
+  return { ...parts, ...serve(assembly, parts, own), recovery };
 }
 
 function findCheckpoints(
@@ -405,6 +404,12 @@ async function cleanUp(
     await checkpoint?.files.close();
     throw error;
   }
+}
+
+function warningsOfLog({ report, refusal }: Log): readonly string[] {
+  return refusal === null
+    ? report.warnings
+    : [...report.warnings, `commands are refused: ${refusal.message}`];
 }
 
 function warningsOf(

@@ -493,6 +493,10 @@ export class Node<Commands, Queries> {
 
   async #close(): Promise<void> {
     const { rewinder, history } = this.#parts;
+    const closeOrderings = async (): Promise<void> => {
+      await rehearsing?.close();
+      await ordering.close();
+    };
     this.#tellStopping();
     const { engine, ordering, expiring, rehearsing, log, status, lateness, commits, feed, checkpoints } =
       this.#parts;
@@ -501,10 +505,8 @@ export class Node<Commands, Queries> {
     commits.stop();
     try {
       history.stop(); // A rewind that is not being written yet is given up.
-      await rewinder.close();
+      await Promise.all([rewinder.close(), closeOrderings()]);
       await history.close();
-      await rehearsing?.close();
-      await ordering.close();
       await feed.stop(this.#failure);
       await checkpoints.close(this.#failure);
       await log.close();

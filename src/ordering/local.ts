@@ -26,8 +26,8 @@
  *                                                       `close` goes on
  *
  * Turn: `#turn`, soon after the first command. Released, refused: `onReleased` and `onRefused`, called by the
- * log. Applied: the end of `#apply`. Resumed: `resume`. Caught up: told by the engine. Stopped: `stop`, called
- * by the node.
+ * log. Applied: the end of `#apply`. Resumed: `resume`. Caught up: told by the engine. Stopped: `stop`,
+ * called by the node.
  */
 
 import { assert } from '../base/assert.ts';
@@ -155,6 +155,7 @@ export class LocalOrdering implements Ordering {
     this.#isPaused = false;
     if (this.#full.length > 0 || this.#collecting.commandCount > 0) this.#scheduleTurn();
     else this.#orStop(() => this.#runLoneReads());
+    this.#tellIdle();
   }
 
   /** Takes nothing more, and waits until everything taken is answered. */
