@@ -67,7 +67,7 @@ for (const [words, wanted] of [
   test(`history: TIDEMARK ${words.join(' ')} is refused`, async (t) => {
     const { ask, node } = await served(t);
     const reply = await ask('TIDEMARK', ...words);
-    ok(reply instanceof ErrorReply, String(reply));
+    ok(reply instanceof ErrorReply);
     match(reply.text, wanted);
     strictEqual(node.stats().appliedIndex, 6);
   });

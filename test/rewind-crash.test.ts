@@ -25,7 +25,7 @@ const KEYS = 24;
 
 /** Roots: of the point, and of what came after it. */
 interface Known {
-  then: string;
+  before: string;
   now: string;
   point: number;
   isRewound: boolean;
@@ -48,7 +48,7 @@ async function fill(node: Opened, byte: number, keys: number): Promise<void> {
 async function prepare(files: FileSystem, known: Known, keys = KEYS): Promise<void> {
   const node = await openNode(files, 1);
   await fill(node, 1, keys);
-  ({ index: known.point, root: known.then } = await node.root());
+  ({ index: known.point, root: known.before } = await node.root());
   await fill(node, 2, keys - 4);
   await node.submit('DEL', 'key 2');
   known.now = (await node.root()).root;
@@ -67,7 +67,7 @@ async function rewindBeside(node: Opened, known: Known): Promise<void> {
 const subject: CrashSubject<Known> = {
   name: 'rewind',
   steps: { first: 1, last: 1 },
-  newKnown: () => ({ then: '', now: '', point: 0, isRewound: false }),
+  newKnown: () => ({ before: '', now: '', point: 0, isRewound: false }),
   copyKnown: (known) => ({ ...known }),
   run: (files, _, known) => prepare(files, known),
   async restart(files, seed) {
@@ -77,9 +77,9 @@ const subject: CrashSubject<Known> = {
   async check(files, known, seed) {
     const node = await openNode(files, seed);
     const { root } = await node.root();
-    if (known.isRewound) strictEqual(root, known.then, 'what was rewound stays so');
-    else ok(root === known.then || root === known.now, `${root} is of neither`);
-    strictEqual((await node.rewind(known.point)).root, known.then);
+    if (known.isRewound) strictEqual(root, known.before, 'what was rewound stays so');
+    else ok(root === known.before || root === known.now, `${root} is of neither`);
+    strictEqual((await node.rewind(known.point)).root, known.before);
     await node.submit('SET', 'after', 'it');
     const after = await node.root();
     await node.close();
@@ -89,7 +89,7 @@ const subject: CrashSubject<Known> = {
   },
   async goOn(files, known, random) {
     const node = await openNode(files, random.u32());
-    if ((await node.root()).root === known.then) known.isRewound = true;
+    if ((await node.root()).root === known.before) known.isRewound = true;
     if (random.happens(0.5)) await rewindBeside(node, known);
   },
 };
@@ -143,6 +143,6 @@ test('rewind: a disk that fills up between two parts refuses it, and the state s
   await node.close();
   const again = await openNode(files, 3);
   strictEqual((await again.root()).root, known.now, 'parts without a last one change nothing');
-  strictEqual((await again.rewind(known.point)).root, known.then);
+  strictEqual((await again.rewind(known.point)).root, known.before);
   await again.close();
 });

@@ -20,17 +20,20 @@ export interface RewindOptions extends ConfigFlags {
   readonly json: boolean;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+/** As the port tells them: what is null or empty is left out. */
+type Fields = Readonly<Record<string, string | number>>;
 
 export async function rewind(options: RewindOptions): Promise<number> {
   const { dir, json } = options;
-  const made: Fields =
-    dir === undefined
-      ? await rewindRunning(options)
-      : { ...(await copyOf(dir, options)), into: options.into };
-  if (json) print(JSON.stringify(made));
-  else
-    for (const line of dir === undefined ? describe(made, options) : describeCopy(made, options)) print(line);
+  if (dir === undefined) {
+    const made = await rewindRunning(options);
+    if (json) print(JSON.stringify(made));
+    else for (const line of describe(made, options)) print(line);
+    return EXIT_CODES.done;
+  }
+  const { warnings, ...made } = await copyOf(dir, options);
+  if (json) print(JSON.stringify({ ...made, warnings, into: options.into }));
+  else for (const line of describeCopy(made, warnings, options)) print(line);
   return EXIT_CODES.done;
 }
 
@@ -56,38 +59,45 @@ async function rewindRunning(options: RewindOptions): Promise<Fields> {
 }
 
 function describe(made: Fields, { dryRun }: RewindOptions): string[] {
-  const { fromIndex, madeBy, root, heldMs } = made;
+  const { fromIndex = 0, madeBy = 0, root = '', heldMs, warnings } = made;
   const changes = changesOf(made);
-  if (dryRun) return [`would go back ${pointOf(made)}: ${changes}`, ...costOf(made), 'nothing was changed'];
+  const warned = warnings === undefined ? [] : [`warning: ${warnings}`];
+  if (dryRun) {
+    return [`would go back ${pointOf(made)}: ${changes}`, costOf(made), ...warned, 'nothing was changed'];
+  }
   return [
     `rewound from entry ${fromIndex} ${pointOf(made)}: ${changes}`,
     `made by entry ${madeBy}, root ${root}; commands waited ${Math.round(Number(heldMs))} ms. ` +
       `To take it back: tidemark rewind --to ${fromIndex}`,
-    ...warningsOf(made),
+    ...warned,
   ];
 }
 
-function describeCopy(made: Fields, { into, dryRun }: RewindOptions): string[] {
+function describeCopy(
+  made: Omit<RestoredPoint, 'warnings'>,
+  warnings: readonly string[],
+  { into, dryRun }: RewindOptions,
+): string[] {
   const { keys, root, timeline } = made;
+  const warned = warnings.map((warning) => `warning: ${warning}`);
   if (dryRun) {
-    return [
-      `${pointOf(made)}, from the end of the log: ${changesOf(made)}`,
-      ...costOf(made),
-      'nothing was made',
-    ];
+    const changes = `${pointOf(made)}, from the end of the log: ${changesOf(made)}`;
+    return [changes, costOf(made), ...warned, 'nothing was made'];
   }
-  return [
-    `made ${into}, ${pointOf(made)}: ${count(Number(keys), 'key')}, timeline ${timeline}, root ${root}`,
-    ...warningsOf(made),
-  ];
+  const what = `${count(keys, 'key')}, timeline ${timeline}, root ${root}`;
+  return [`made ${into}, ${pointOf(made)}: ${what}`, ...warned];
 }
 
-function pointOf({ index, commands, time }: Fields): string {
-  const part = commands == null ? '' : `.${Number(commands)}`;
-  return `to entry ${Number(index)}${part} of ${formatTime(Number(time))}`;
+type Pointed = Partial<Record<'index' | 'commands' | 'time', string | number | null>>;
+
+function pointOf({ index, commands, time }: Pointed): string {
+  const part = commands == null ? '' : `.${commands}`;
+  return `to entry ${index ?? 0}${part} of ${formatTime(Number(time))}`;
 }
 
-function changesOf({ keysAdded, keysChanged, keysDeleted }: Fields): string {
+type Changed = Partial<Record<'keysAdded' | 'keysChanged' | 'keysDeleted', string | number>>;
+
+function changesOf({ keysAdded, keysChanged, keysDeleted }: Changed): string {
   const words = [
     `${count(Number(keysAdded), 'key')} added`,
     `${Number(keysChanged).toLocaleString('en')} changed`,
@@ -96,20 +106,15 @@ function changesOf({ keysAdded, keysChanged, keysDeleted }: Fields): string {
   return words.join(', ');
 }
 
-function costOf(made: Fields): string[] {
-  const { checkpoint, entriesReplayed, commandsReplayed, tookMs } = made;
+type Costly = Partial<
+  Record<'checkpoint' | 'entriesReplayed' | 'commandsReplayed' | 'tookMs', string | number>
+>;
+
+function costOf({ checkpoint, entriesReplayed, commandsReplayed, tookMs }: Costly): string {
   const from = Number(checkpoint) === 0 ? 'the whole log' : `the checkpoint of entry ${Number(checkpoint)}`;
   const entries = count(Number(entriesReplayed), 'entry', 'entries');
   const commands = count(Number(commandsReplayed), 'command');
-  return [
-    `from ${from}, ${entries} with ${commands} behind it, in ${Math.round(Number(tookMs))} ms`,
-    ...warningsOf(made),
-  ];
-}
-
-function warningsOf({ warnings }: Fields): string[] {
-  const list = Array.isArray(warnings) ? warnings : warnings === undefined ? [] : [warnings];
-  return list.map((warning) => `warning: ${String(warning)}`);
+  return `from ${from}, ${entries} with ${commands} behind it, in ${Math.round(Number(tookMs))} ms`;
 }
 
 function wrongCall(message: string): TidemarkError {

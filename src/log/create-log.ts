@@ -58,7 +58,9 @@ export async function createLog(input: CreateLogInput): Promise<void> {
   });
   const { clusterId, nodeId, incarnation } = identity;
   const header = {
-    ...{ clusterId, nodeId, incarnation },
+    clusterId,
+    nodeId,
+    incarnation,
     ...(input.start ?? FIRST),
     sequence: FIRST_SEQUENCE,
     id: Buffer.from(chance.fill(new Uint8Array(8))).toString('hex'),

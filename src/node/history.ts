@@ -113,7 +113,7 @@ export class History {
   /** The same, and closes what is open. */
   async close(): Promise<void> {
     this.stop();
-    for (const past of [...this.#open]) await past.close();
+    for (const past of this.#open) await past.close();
   }
 
   /** Nothing before is read, wherever the point turns out to be. */

@@ -114,7 +114,9 @@ async function openFrom(input: PastInput, point: FoundPoint, { found, damages }:
     const from = found?.info.index ?? toIndex(0);
     return {
       engine,
-      ...{ index: point.index, commands: point.commands, time: point.time },
+      index: point.index,
+      commands: point.commands,
+      time: point.time,
       checkpoint: from,
       entriesReplayed: point.index - from,
       commandsReplayed: engine.commandsApplied,

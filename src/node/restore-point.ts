@@ -139,7 +139,12 @@ function nextTimeline({ timeline }: Status): Timeline {
 
 function storeOf({ fs, clock, chance, status }: Context, dataDir: string): Promise<CheckpointStore> {
   return CheckpointStore.find({
-    ...{ fs, clock, chance, dataDir, clusterId: status.clusterId, nodeId: status.nodeId },
+    fs,
+    clock,
+    chance,
+    dataDir,
+    clusterId: status.clusterId,
+    nodeId: status.nodeId,
     options: resolveCheckpointOptions({}),
     isBusy: () => false,
   });

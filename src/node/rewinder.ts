@@ -72,7 +72,7 @@ type Made = Compared & Pick<RewindSummary, 'madeBy' | 'heldMs'>;
 /** The state of now and that of the point, with their roots. */
 interface Pair {
   readonly now: EngineSnapshot;
-  readonly then: EngineSnapshot;
+  readonly past: EngineSnapshot;
 }
 
 export class Rewinder {
@@ -135,21 +135,21 @@ export class Rewinder {
   }
 
   #requireSameVersion({ engine, index }: PastState): void {
-    const [then, now] = [engine.activeVersion, this.#config.engine.activeVersion];
-    if (then === now) return;
+    const [versionThen, version] = [engine.activeVersion, this.#config.engine.activeVersion];
+    if (versionThen === version) return;
     throw refused(
-      `at entry ${index} version ${then} of the machine was active, and now ${now} is: its commands ` +
+      `at entry ${index} version ${versionThen} of the machine was active, and now ${version} is: its commands ` +
         'would not understand that state',
-      { index, then, now },
+      { index, versionThen, version },
     );
   }
 
   /** What would change if it were made now. */
   #prepare(past: PastState): Promise<Compared> {
     return this.#compare(past, async (pair) => {
-      const tally = await this.#slices('served').run(steps(countChanges(pair.now, pair.then)));
+      const tally = await this.#slices('served').run(steps(countChanges(pair.now, pair.past)));
       requireBounded(tally, past);
-      return { ...tally.counts, root: rootOf(pair.then), fromIndex: pair.now.index };
+      return { ...tally.counts, root: rootOf(pair.past), fromIndex: pair.now.index };
     });
   }
 
@@ -174,7 +174,7 @@ export class Rewinder {
       past.engine.amend((then) => activeMachine.keepAtRewind?.(then, engine.state));
       const then = await past.engine.snapshot();
       try {
-        return await use({ now, then });
+        return await use({ now, past: then });
       } finally {
         then.snapshot.release();
       }
@@ -184,7 +184,7 @@ export class Rewinder {
   }
 
   /** Appends the difference in parts, and applies each; the last one makes the rewind. */
-  async #write({ now, then }: Pair, past: PastState): Promise<Omit<Made, 'heldMs'>> {
+  async #write({ now, past: then }: Pair, past: PastState): Promise<Omit<Made, 'heldMs'>> {
     const { engine, partBytesMax } = this.#config;
     const slices = this.#slices('held');
     const { index, time, commands } = past;

@@ -92,7 +92,10 @@ export interface ServedHistory {
   /** Runs a read on the state as it was at a point; what it returns holds no views. */
   at<Result>(point: string, read: (state: StateReader, time: number) => Result): Promise<Result>;
   /** Takes the state back to a point, or only says what would change. */
-  rewind(point: string, how: 'make' | 'dry-run'): Promise<Readonly<Record<string, unknown>>>;
+  rewind(
+    point: string,
+    how: 'make' | 'dry-run',
+  ): Promise<Readonly<Record<string, string | number | readonly string[] | null>>>;
 }
 
 const NO_KEYS: KeyPositions = { first: 0, last: 0, step: 0 };

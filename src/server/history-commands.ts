@@ -42,8 +42,12 @@ async function rewind({ server }: Session, request: Request): Promise<ReplyValue
   const isDryRun = request.count === 4 && request.isWord(3, 'dryrun');
   if (request.count > (isDryRun ? 4 : 3)) throw syntaxError();
   const made = await history.rewind(request.text(2), isDryRun ? 'dry-run' : 'make');
-  const fields = Object.entries(made).filter(([, value]) => value !== null && String(value) !== '');
-  return new Map(fields.map(([name, value]): [ReplyValue, ReplyValue] => [bulk(name), plain(value)]));
+  const fields = new Map<ReplyValue, ReplyValue>();
+  for (const [name, value] of Object.entries(made)) {
+    const isThere = value !== null && (typeof value !== 'object' || value.length > 0);
+    if (isThere) fields.set(bulk(name), plain(value));
+  }
+  return fields;
 }
 
 function historyOf({ history }: ServerView): ServedHistory {
@@ -51,8 +55,8 @@ function historyOf({ history }: ServerView): ServedHistory {
   return history;
 }
 
-function plain(value: unknown): ReplyValue {
-  if (Array.isArray(value)) return bulk(value.join('; '));
+function plain(value: string | number | readonly string[]): ReplyValue {
+  if (typeof value === 'object') return bulk(value.join('; '));
   return Number.isSafeInteger(value) ? Number(value) : bulk(String(value));
 }
 

@@ -17,7 +17,7 @@ import { readLog } from '../../src/log/read-log.ts';
 import type { LogRecord } from '../../src/log/segment-reader.ts';
 import { readStatus } from '../../src/log/status.ts';
 import { open } from '../../src/node/open.ts';
-import { LiveState } from '../../src/state/live-state.ts';
+import type { LiveState } from '../../src/state/live-state.ts';
 import type { FileSystem } from '../../src/storage/file-system.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
