@@ -138,8 +138,8 @@ export class Rewinder {
     const [versionThen, version] = [engine.activeVersion, this.#config.engine.activeVersion];
     if (versionThen === version) return;
     throw refused(
-      `at entry ${index} version ${versionThen} of the machine was active, and now ${version} is: its commands ` +
-        'would not understand that state',
+      `at entry ${index} version ${versionThen} of the machine was active, and now ${version} is, whose ` +
+        'commands would not understand that state',
       { index, versionThen, version },
     );
   }
