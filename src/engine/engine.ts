@@ -23,6 +23,7 @@ import { decodeActivation } from './activation.ts';
 import { EntryCommands } from './entry.ts';
 import { Folding } from './folding.ts';
 import type { CommandContext, Machine, MigrationState } from './machine.ts';
+import { ReplayFaults } from './replay-faults.ts';
 import { changeBytes, decodeRewind, describeTarget, type StateChange } from './rewind-entry.ts';
 import { RewindInProgress } from './rewind-in-progress.ts';
 import {
@@ -102,6 +103,7 @@ export class Engine {
   /** The machine of the active version, or null: then only an activation can be applied, and nothing else. */
   #machine: Machine | null;
   readonly #activations: EarlierVersion[] = [];
+  readonly #replayFaults = new ReplayFaults();
   readonly #state: LiveState;
   readonly #folding: Folding;
   #onCaughtUp: () => void = () => undefined;
@@ -254,6 +256,11 @@ export class Engine {
     return { snapshot, ...position };
   }
 
+  /** What the replay met that it should not, for people; null when there was nothing. */
+  get replayWarning(): string | null {
+    return this.#replayFaults.warning;
+  }
+
   /** Whether entries came lately: then work in the background takes breaks. */
   get isBusy(): boolean {
     return this.#folding.isBusy;
@@ -268,7 +275,7 @@ export class Engine {
   replay(entry: ReplayedEntry): void {
     if (entry.type === 'activation') this.activate(entry);
     else if (entry.type === 'rewind') for (const _ of this.#takeRewind(entry)) continue;
-    else this.apply(entry, null);
+    else this.apply(entry, this.#replayFaults.of(entry.index));
     this.#folding.catchUp();
   }
 
@@ -537,7 +544,8 @@ const EXHAUSTED = new RegExp(
 
 /** Not a result of the command: another replica, or this one tomorrow, might get another outcome. */
 function isFatal(error: unknown): boolean {
-  if (error instanceof InvariantViolation || isTidemarkError(error, 'TIDEMARK_NOT_DETERMINISTIC'))
-    return true;
+  if (error instanceof InvariantViolation) return true;
+  if (isTidemarkError(error, 'TIDEMARK_NOT_DETERMINISTIC')) return true;
+  if (isTidemarkError(error, 'TIDEMARK_VERSION_MISSING')) return true;
   return error instanceof RangeError && EXHAUSTED.test(error.message);
 }

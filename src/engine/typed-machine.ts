@@ -249,7 +249,8 @@ function runnersOf<Definitions, Commands extends object, Queries extends object,
   return {
     applyCall(state, { name: called, argument }, context) {
       const run = own(commands, called);
-      if (run === undefined) throw unknownCall(name, 'command', called);
+      if (run === undefined)
+        throw lostCommand({ name, version: definition.version ?? 1 }, called, context.index);
       return synchronous(run(tablesOf(state), argument as never, contextOf(context)), called);
     },
     query(state, called, args) {
@@ -258,6 +259,24 @@ function runnersOf<Definitions, Commands extends object, Queries extends object,
       return synchronous(run(readTablesOf(state), args[0] as never, queryContext), called);
     },
   };
+}
+
+/**
+ * A command in the log that the machine does not have: what is submitted was held against it, so another
+ * program wrote it. No result of the command: the state would silently become another.
+ */
+function lostCommand(
+  { name, version }: { readonly name: string; readonly version: number },
+  command: string,
+  index: number,
+): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_VERSION_MISSING',
+    `entry ${index} has the command ${command}, which version ${version} of the machine ${name} in this ` +
+      'program does not have. Nothing was changed. What was logged must be replayed as it was: give the ' +
+      'machine that lacks it a new version, with the one before as its `previous`',
+    { remedy: 'fix-call', facts: { machine: name, version, command, index } },
+  );
 }
 
 interface Migrating<Definitions, Before> {

@@ -159,7 +159,8 @@ export class Syncer {
       void this.#begin();
     } else if (this.#timer === null && this.#uncoveredSince !== null) {
       const ms = this.#uncoveredSince + durability.intervalMs - clock.monotonic();
-      this.#timer = clock.after(Math.max(0, ms), () => void this.#begin());
+      // Acknowledged commands wait for it: a program that ends waits too.
+      this.#timer = clock.after(Math.max(0, ms), () => void this.#begin(), 'keep-alive');
     }
   }
 

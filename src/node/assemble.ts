@@ -34,6 +34,7 @@ import { Lateness } from './lateness.ts';
 import type { Node, NodeParts, NodeRecovery, RestoredCheckpoint } from './node.ts';
 import { NodeCheckpoints } from './node-checkpoints.ts';
 import { OwnEntries } from './own-entries.ts';
+import { ProcessHold } from './process-hold.ts';
 import { RehearsingOrdering } from './rehearsing-ordering.ts';
 import { type BegunRestore, type Restored, requireSameHistory, restore } from './restore.ts';
 import { Rewinder } from './rewinder.ts';
@@ -117,7 +118,8 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
   let engine: Engine | null = null;
   const store = await findCheckpoints(assembly, () => engine?.isBusy ?? false);
   const commits = new CommitRecorder(status, clock);
-  const feed = new EntryFeed();
+  const hold = new ProcessHold(clock);
+  const feed = new EntryFeed(hold);
   const own = new OwnEntries();
   const restored = await restore({
     ...doors,
@@ -141,7 +143,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
   const warnings = [
     ...warningsOf(assembly, store, checkpoint),
     ...(await cleanUp(store, restored)),
-    ...warningsOfLog(log),
+    ...warningsOfLog(log, engine),
   ];
   commits.committed(log.durableIndex);
   const history = makeHistory(assembly, { engine, log, store });
@@ -169,7 +171,7 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     tookMs: clock.monotonic() - started,
   };
   checkpoints.startSchedule(startCost(recovery, opened));
-  const parts = { engine, log, status, lock, ordering, commits, feed, checkpoints, history, events };
+  const parts = { engine, log, status, lock, ordering, commits, feed, hold, checkpoints, history, events };
   return { ...parts, ...serve(assembly, parts, own), recovery };
 }
 
@@ -406,10 +408,9 @@ async function cleanUp(
   }
 }
 
-function warningsOfLog({ report, refusal }: Log): readonly string[] {
-  return refusal === null
-    ? report.warnings
-    : [...report.warnings, `commands are refused: ${refusal.message}`];
+function warningsOfLog({ report, refusal }: Log, { replayWarning }: Engine): readonly string[] {
+  const refused = refusal === null ? [] : [`commands are refused: ${refusal.message}`];
+  return [...report.warnings, ...(replayWarning === null ? [] : [replayWarning]), ...refused];
 }
 
 function warningsOf(

@@ -18,6 +18,7 @@ import { decodeRewind } from '../engine/rewind-entry.ts';
 import { type VersionHistory, versionAfter } from '../engine/versions.ts';
 import type { Log } from '../log/log.ts';
 import type { LogRecord } from '../log/segment-reader.ts';
+import type { ProcessHold } from './process-hold.ts';
 
 /** What is held of the log for one iteration, in bytes, unless one entry alone has more. */
 const PIECE_BYTES = 1024 * 1024;
@@ -86,11 +87,16 @@ interface Range {
 type HeldEntry = Pick<LogRecord, 'index' | 'term' | 'time' | 'type' | 'body'>;
 
 export class EntryFeed {
+  readonly #hold: ProcessHold;
   #log: Log | null = null;
   #more: { readonly promise: Promise<void>; readonly resolve: () => void } = waiter();
   /** Why nothing more comes; null while something may. */
   #ended: { readonly failure: Error | null } | null = null;
   readonly #reads = new Set<Promise<unknown>>();
+
+  constructor(hold: ProcessHold) {
+    this.#hold = hold;
+  }
 
   /** Starts reading. */
   start(log: Log): void {
@@ -172,7 +178,7 @@ export class EntryFeed {
 
   #whenMore(signal: AbortSignal | null): Promise<void> {
     const { promise } = this.#more;
-    return signal === null ? promise : untilAborted(signal, () => promise);
+    return this.#hold.during(signal === null ? promise : untilAborted(signal, () => promise));
   }
 
   #wake(): void {

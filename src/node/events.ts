@@ -12,6 +12,7 @@ import type { Index } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { LogEvent } from '../log/log-events.ts';
 import type { CheckpointSummary } from './node-checkpoints.ts';
+import { ProcessHold } from './process-hold.ts';
 
 /** Events that wait for one reader: at most a few a second are told, and a reader rarely sleeps minutes. */
 export const EVENTS_WAITING_MAX = 1024;
@@ -71,11 +72,13 @@ export interface EventsOptions {
 
 export class NodeEvents {
   readonly #clock: Clock;
+  readonly #hold: ProcessHold;
   readonly #readers = new Set<EventReader>();
   #isOver = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#hold = new ProcessHold(clock);
   }
 
   readonly emit = (happening: NodeHappening): void => {
@@ -98,6 +101,7 @@ export class NodeEvents {
     signal?.throwIfAborted();
     const reader = new EventReader({
       now: () => this.#clock.now(),
+      hold: this.#hold,
       signal: signal ?? null,
       onClosed: () => this.#readers.delete(reader),
     });
@@ -114,6 +118,8 @@ export function failureOf(error: unknown): EventFailure {
 
 interface ReaderConfig {
   readonly now: () => number;
+  /** Who waits for an event stays. */
+  readonly hold: ProcessHold;
   readonly signal: AbortSignal | null;
   /** The reader wants no more. */
   readonly onClosed: () => void;
@@ -169,7 +175,9 @@ class EventReader implements AsyncIterableIterator<NodeEvent, undefined> {
     const value = this.#take();
     if (value !== null) return Promise.resolve({ done: false, value });
     if (this.#isOver) return Promise.resolve(DONE);
-    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+    return this.#config.hold.during(
+      new Promise((resolve, reject) => this.#waiters.push({ resolve, reject })),
+    );
   }
 
   /** Called by a loop that is left. */

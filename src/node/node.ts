@@ -25,6 +25,7 @@ import type { History, OpenPastOptions } from './history.ts';
 import type { Lateness } from './lateness.ts';
 import type { CheckpointSummary, KeptCheckpoint, NodeCheckpoints } from './node-checkpoints.ts';
 import { PastView } from './past-view.ts';
+import type { ProcessHold } from './process-hold.ts';
 import type { RehearsingOrdering } from './rehearsing-ordering.ts';
 import type { Rewinder, RewindOptions, RewindSummary } from './rewinder.ts';
 
@@ -138,6 +139,7 @@ export interface NodeParts {
   /** The machine that answers for a state of the past. */
   readonly machineAt: (time: number) => CallableMachine<unknown, unknown>;
   readonly lateness: Lateness;
+  readonly hold: ProcessHold;
   readonly events: NodeEvents;
   readonly recovery: NodeRecovery;
 }
@@ -454,9 +456,10 @@ export class Node<Commands, Queries> {
   /**
    * Resolves when the node has stopped: with null after `close`, with the error when it stopped by itself
    * because the disk or the program failed. Then exit: what the process holds is no longer to be trusted.
+   * The process stays as long as somebody waits.
    */
   whenStopped(): Promise<Error | null> {
-    return this.#stopped;
+    return this.#parts.hold.during(this.#stopped);
   }
 
   /**

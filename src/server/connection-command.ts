@@ -129,8 +129,19 @@ export function container(
   subcommands: readonly PortCommand[],
   group = 'connection',
 ): ConnectionCommand {
-  const refuse = (_: Session, request: Request): ReplyValue => {
+  const answer = (_: Session, request: Request): ReplyValue => {
+    if (request.count === 2 && request.isWord(1, 'help')) return helpOf(name, subcommands);
     throw unknownSubcommand(name, request);
   };
-  return { ...command(name, -2, summary, refuse, group), subcommands };
+  return { ...command(name, -2, summary, answer, group), subcommands };
+}
+
+/** Status lines, as Redis prints them. */
+function helpOf(name: string, subcommands: readonly PortCommand[]): string[] {
+  const lines = subcommands.flatMap((one) => [
+    one.name.slice(name.length + 1).toUpperCase(),
+    `    ${one.summary}.`,
+  ]);
+  const head = `${name.toUpperCase()} <subcommand> [<arg> ...]. Subcommands are:`;
+  return [head, ...lines, 'HELP', '    Print this help.'];
 }
