@@ -130,6 +130,40 @@ test('retention: giving up one whose files others need frees nothing, so it stay
   strictEqual(bytesOf([points[0]!, points[2]!]), 1010);
 });
 
+test('retention: the limit of bytes takes whole chains, from their ends on', () => {
+  const points = chains(6, 4);
+  const policy = { ...NONE, checkpointAgeMs: 1000 * HOUR_MS, checkpointBytesMax: 800 };
+  const retained = retain(points, policy, NOW);
+  deepStrictEqual(keptIndices(retained), [24, 23, 22, 21, 20, 19, 18, 17]);
+  strictEqual(bytesOf(points.slice(0, 8)), 800);
+});
+
+test('retention: the limit of bytes costs one look at each file, not at each pair of checkpoints', () => {
+  let looks = 0;
+  const points = chains(250, 8).map((one) => ({
+    ...one,
+    get files() {
+      looks++;
+      return one.files;
+    },
+  }));
+  retain(points, { ...NONE, checkpointAgeMs: 1e6 * HOUR_MS, checkpointBytesMax: 400 }, NOW);
+  ok(looks < 20 * points.length, `${looks} looks at ${points.length} checkpoints`);
+});
+
+/** Chains of incremental checkpoints, newest first: each needs its own file, and those before it. */
+function chains(count: number, length: number): RetainedPoint[] {
+  return Array.from({ length: count * length }, (_, at) => {
+    const index = count * length - at;
+    const head = index - ((index - 1) % length);
+    const files = Array.from({ length: index - head + 1 }, (__, place) => ({
+      id: `f${head + place}`,
+      bytes: 100,
+    }));
+    return point(index, NOW - at * HOUR_MS, { files });
+  });
+}
+
 test('retention: what any policy keeps alone, all keep together; and twice is once', (t) => {
   const random = new SeededRandom(seedOf(t));
   for (let run = 0; run < 300; run++) {

@@ -73,8 +73,7 @@ export function retain<Point extends RetainedPoint>(
 
 /** Bytes of all files that so many checkpoints need together. */
 export function bytesOf(points: readonly RetainedPoint[]): number {
-  const files = new Map(points.flatMap(({ files }) => files.map(({ id, bytes }) => [id, bytes])));
-  return [...files.values()].reduce((sum, bytes) => sum + bytes, 0);
+  return new HeldFiles(points).bytes;
 }
 
 /** What no limit overrules. */
@@ -163,21 +162,59 @@ function spaced(points: readonly RetainedPoint[], count: number): number[] {
   return kept;
 }
 
-/** Gives up the oldest that nothing firm keeps, where that frees bytes, until the rest is small enough. */
+/**
+ * Gives up the oldest that nothing firm keeps, where that frees bytes, until the rest is small enough. Of a
+ * chain only the end frees any; once that is given up, what stands before it is the next end.
+ */
 function withinBytes<Point extends RetainedPoint>(
   all: readonly Retained<Point>[],
   isFirm: (at: number) => boolean,
   bytesMax: number,
 ): Retained<Point>[] {
   const result = [...all];
-  const left = (): Point[] => result.filter(({ reasons }) => reasons.length > 0).map(({ point }) => point);
-  for (let at = result.length - 1; at >= 0 && bytesOf(left()) > bytesMax; at--) {
+  const held = new HeldFiles(result.filter(({ reasons }) => reasons.length > 0).map(({ point }) => point));
+  for (let at = result.length - 1; at >= 0 && held.bytes > bytesMax; ) {
     const { point, reasons } = result[at]!;
-    if (isFirm(at) || reasons.length === 0) continue;
-    const without = left().filter((other) => other !== point);
-    if (bytesOf(without) < bytesOf(left())) result[at] = { point, reasons: [] };
+    if (isFirm(at) || reasons.length === 0 || !held.isAnyOnlyOf(point)) {
+      at--;
+      continue;
+    }
+    held.giveUp(point);
+    result[at] = { point, reasons: [] };
+    while (at < result.length - 1 && result[at]!.reasons.length === 0) at++;
   }
   return result;
+}
+
+/** The files of some checkpoints, and how many need each: asked for once per checkpoint, not per pair. */
+class HeldFiles {
+  readonly #needers = new Map<string, number>();
+  #bytes = 0;
+
+  constructor(points: readonly RetainedPoint[]) {
+    for (const { id, bytes } of points.flatMap(({ files }) => files)) {
+      const needers = this.#needers.get(id) ?? 0;
+      if (needers === 0) this.#bytes += bytes;
+      this.#needers.set(id, needers + 1);
+    }
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether giving it up frees bytes. */
+  isAnyOnlyOf({ files }: RetainedPoint): boolean {
+    return files.some(({ id, bytes }) => bytes > 0 && this.#needers.get(id) === 1);
+  }
+
+  giveUp({ files }: RetainedPoint): void {
+    for (const { id, bytes } of files) {
+      const needers = this.#needers.get(id)! - 1;
+      if (needers === 0) this.#bytes -= bytes;
+      this.#needers.set(id, needers);
+    }
+  }
 }
 
 function hours(ms: number): string {
