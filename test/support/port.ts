@@ -1,6 +1,7 @@
 /** A node with its Redis port, all in memory, for tests that speak to it as a client does. */
 
 import type { Clock } from '../../src/base/time.ts';
+import type { CheckpointOptions } from '../../src/checkpoint/checkpoint-options.ts';
 import type { DurabilityChoice } from '../../src/log/durability.ts';
 import { open } from '../../src/node/open.ts';
 import { nodeInfo } from '../../src/server/node-info.ts';
@@ -15,6 +16,7 @@ export interface PortOptions {
   readonly password?: string;
   readonly segmentBytes?: number;
   readonly durability?: DurabilityChoice;
+  readonly checkpoint?: CheckpointOptions;
 }
 
 /** Opens a node, lets `run` use its port, and closes both. */
@@ -22,10 +24,11 @@ export async function withPort<Result>(
   run: (port: Port) => Promise<Result>,
   options: PortOptions = {},
 ): Promise<Result> {
-  const { clock, segmentBytes, durability = 'synced', ...server } = options;
+  const { clock, segmentBytes, durability = 'synced', checkpoint = {}, ...server } = options;
   const node = await open({
     dir: 'memory:',
     durability,
+    checkpoint,
     log: segmentBytes === undefined ? {} : { segmentBytes },
     doors: clock === undefined ? {} : { clock },
   });
