@@ -7,20 +7,22 @@ import { deepStrictEqual, match, ok, rejects, strictEqual, throws } from 'node:a
 import { test } from 'node:test';
 import type { CheckpointOptions } from '../src/checkpoint/checkpoint-options.ts';
 import { open } from '../src/node/open.ts';
+import type { FileSystem } from '../src/storage/file-system.ts';
 import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
 import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { diskFrom, readDisk } from './support/disk-bytes.ts';
+import { InterposedFileSystem } from './support/interposed-file-system.ts';
 import { DATA_DIR, NEWEST_ONLY, SEGMENT_BYTES, settle } from './support/test-log.ts';
 
 const HOUR_MS = 3_600_000;
 
 class Bench {
-  readonly fs: MemoryFileSystem;
+  readonly fs: FileSystem;
   readonly clock = new ManualClock();
   #seeds = 0;
 
-  constructor(fs = new MemoryFileSystem()) {
+  constructor(fs: FileSystem = new MemoryFileSystem()) {
     this.fs = fs;
   }
 
@@ -203,4 +205,84 @@ test('tags: while one cannot be read, no checkpoint is removed', async () => {
   }
   strictEqual(indicesOf(again).length, 6);
   await again.close();
+});
+
+/** Nothing but a tag keeps any but the newest. */
+const ONLY_TAGS = { ...NEWEST_ONLY, checkpointsKept: 1, checkpointOnClose: false };
+
+test('tags: one that is put on while another is taken off stays', async () => {
+  const bench = new Bench();
+  const node = await bench.open(ONLY_TAGS);
+  await write(node, 5);
+  await node.checkpoint({ tag: 'before' });
+  await write(node, 5);
+  const { index } = await node.checkpoint();
+  await Promise.all([node.untag('before'), node.tag('after', index)]);
+  for (let round = 0; round < 2; round++) {
+    await write(node, 40);
+    await node.checkpoint();
+  }
+  ok(indicesOf(node).includes(index), 'what is tagged is there');
+  await node.close();
+});
+
+test('tags: put on two checkpoints at once, one name ends on the last', async () => {
+  const bench = new Bench();
+  const node = await bench.open({ checkpointOnClose: false });
+  for (let round = 0; round < 2; round++) {
+    await write(node, 5);
+    await node.checkpoint();
+  }
+  await Promise.all(indicesOf(node).map((index) => node.tag('here', index as never)));
+  deepStrictEqual(
+    node.checkpoints().map(({ tags }) => tags),
+    [[], ['here']],
+  );
+  await node.close();
+});
+
+test('tags: a checkpoint that is just being removed is tagged no more', async () => {
+  const fs = new InterposedFileSystem(new MemoryFileSystem());
+  const bench = new Bench(fs);
+  const node = await bench.open(ONLY_TAGS);
+  await write(node, 5);
+  const { index } = await node.checkpoint();
+  let tagged: Promise<void> | null = null;
+  fs.onCall = ({ op, path }) => {
+    if (op === 'remove' && path.endsWith('.idx')) tagged ??= node.tag('late', index);
+  };
+  await write(node, 40);
+  await node.checkpoint();
+  ok(tagged !== null, 'it was removed');
+  await rejects(tagged, { code: 'TIDEMARK_OPTION_INVALID' });
+  await node.close();
+});
+
+test('tags: one whose file is gone, damaged or no file can be taken off, and put on again', async () => {
+  const bench = new Bench();
+  const { fs } = bench;
+  const node = await bench.open(ONLY_TAGS);
+  await write(node, 5);
+  const { index } = await node.checkpoint({ tag: 'gone' });
+  for (const name of ['damaged', 'mended']) await node.tag(name, index);
+  await fs.remove(`${DATA_DIR}/checkpoints/gone.tag`);
+  strictEqual(await node.untag('gone'), true);
+  await node.close();
+  for (const name of ['damaged', 'mended']) {
+    const file = await fs.open(`${DATA_DIR}/checkpoints/${name}.tag`, 'write');
+    await file.write(Buffer.from('?'), 10);
+    await file.close();
+  }
+  await fs.makeDirectory(`${DATA_DIR}/checkpoints/directory.tag`);
+
+  const again = await bench.open(ONLY_TAGS);
+  match(again.recovery.warnings.join('\n'), /damaged\.tag[^]*directory\.tag[^]*mended\.tag/);
+  strictEqual(await again.untag('damaged'), true);
+  await again.tag('mended', index);
+  await again.close();
+
+  const third = await bench.open(ONLY_TAGS);
+  deepStrictEqual(third.checkpoints()[0]?.tags, ['mended']);
+  strictEqual(third.recovery.warnings.filter((warning) => warning.includes('.tag')).length, 1);
+  await third.close();
 });

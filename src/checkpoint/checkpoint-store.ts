@@ -36,6 +36,7 @@ import {
   requireTagName,
   TAGS_MAX,
   type Tag,
+  tagPath,
   writeTag,
 } from './tags.ts';
 import {
@@ -91,6 +92,8 @@ export class CheckpointStore {
   readonly #held: FoundCheckpoint[] = [];
   #isClean = false;
   #isRemoving = true;
+  /** Tags put on and taken off, and removals, one after the other; never rejects. */
+  #changes: Promise<void> = Promise.resolve();
 
   private constructor(config: StoreConfig) {
     this.#config = config;
@@ -317,7 +320,11 @@ export class CheckpointStore {
    * met yet; and none while a tag cannot be read. After a failure that will not pass none is removed until
    * the next start: what is durably gone is then unknown.
    */
-  async removeOld(): Promise<void> {
+  removeOld(): Promise<void> {
+    return this.#afterChanges(() => this.#removeOld());
+  }
+
+  async #removeOld(): Promise<void> {
     const old = this.retained()
       .filter(({ reasons }) => reasons.length === 0)
       .map(({ point }) => point.found)
@@ -334,34 +341,64 @@ export class CheckpointStore {
 
   /**
    * Keeps a checkpoint alive under a name; a tag of that name moves to it. Durable when it resolves.
-   * @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, or one tag too many.
+   * @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, without a checkpoint of that index, or for
+   *   one tag too many.
    */
-  async tag(name: string, { info }: FoundCheckpoint): Promise<Tag> {
+  async tag(name: string, index: number): Promise<Tag> {
     requireTagName(name);
-    const { fs, clock, clusterId } = this.#config;
-    const others = this.tags.filter((tag) => tag.name !== name);
-    if (others.length >= TAGS_MAX) throw tooManyTags(name);
-    const { timeline, index, root } = info;
-    const tag = { name, clusterId, timeline, index, root, taggedAt: clock.now() };
-    const before = this.#tags;
-    const tags = [...others, tag].sort((one, other) => compareNames(one.name, other.name));
-    this.#tags = { ...before, tags }; // Before it is durable: nothing removes the checkpoint meanwhile.
-    try {
-      await writeTag(fs, this.#dir, tag);
-    } catch (error) {
-      this.#tags = before;
-      throw error;
-    }
-    return tag;
+    return this.#afterChanges(() => this.#tag(name, index));
   }
 
   /** Takes a tag off: what only it kept goes with the next checkpoint. Returns whether there was one. */
   async untag(name: string): Promise<boolean> {
-    const left = this.tags.filter((tag) => tag.name !== name);
-    if (left.length === this.tags.length) return false;
+    requireTagName(name);
+    return this.#afterChanges(() => this.#untag(name));
+  }
+
+  async #tag(name: string, index: number): Promise<Tag> {
+    const { fs, clock, clusterId } = this.#config;
+    // Looked for only now: an earlier change may have removed it.
+    const info = this.#usable.find((found) => found.info.index === index)?.info;
+    if (info === undefined) {
+      const there = this.#usable.map((found) => found.info.index).join(', ');
+      throw invalidOption('index', index, `that of a checkpoint: ${there === '' ? 'there is none' : there}`);
+    }
+    const { tags, damages } = this.#withoutTag(name);
+    if (tags.length >= TAGS_MAX) throw tooManyTags(name);
+    const { timeline, root } = info;
+    const tag = { name, clusterId, timeline, index: info.index, root, taggedAt: clock.now() };
+    await writeTag(fs, this.#dir, tag);
+    const all = [...tags, tag].sort((one, other) => compareNames(one.name, other.name));
+    this.#tags = { tags: all, damages };
+    return tag;
+  }
+
+  /** One that cannot be read goes, too. */
+  async #untag(name: string): Promise<boolean> {
+    const left = this.#withoutTag(name);
+    const { tags, damages } = this.#tags;
+    if (left.tags.length === tags.length && left.damages.length === damages.length) return false;
     await removeTag(this.#config.fs, this.#dir, name);
-    this.#tags = { ...this.#tags, tags: left };
+    this.#tags = left;
     return true;
+  }
+
+  /** What is left of the tags when the file of one is replaced, or gone. */
+  #withoutTag(name: string): ReadTags {
+    const { tags, damages } = this.#tags;
+    const path = tagPath(this.#dir, name);
+    return {
+      tags: tags.filter((tag) => tag.name !== name),
+      damages: damages.filter(({ file }) => file !== path),
+    };
+  }
+
+  /** Runs `change` when those before it have ended, well or not: each has its own caller. */
+  #afterChanges<Result>(change: () => Promise<Result>): Promise<Result> {
+    const run = this.#changes.then(change);
+    const settled = (): void => undefined;
+    this.#changes = run.then(settled, settled);
+    return run;
   }
 
   async #removeThese(old: readonly FoundCheckpoint[]): Promise<void> {

@@ -51,7 +51,8 @@ export async function readTags(fs: FileSystem, dir: string, clusterId: string): 
   const damages: { file: string; reason: string }[] = [];
   for (const file of (await fs.list(dir)).filter((name) => name.endsWith(SUFFIX)).sort()) {
     const path = `${dir}/${file}`;
-    const tag = await readSealedLine(fs, path, FIELD_RULES);
+    const isFile = (await fs.stat(path))?.kind === 'file';
+    const tag = isFile ? await readSealedLine(fs, path, FIELD_RULES) : null;
     if (tag === null) damages.push({ file: path, reason: 'it is not what was written' });
     else if (`${tag.name}${SUFFIX}` !== file)
       damages.push({ file: path, reason: `it is the tag ${tag.name}` });
@@ -61,6 +62,10 @@ export async function readTags(fs: FileSystem, dir: string, clusterId: string): 
   return { tags, damages };
 }
 
+export function tagPath(dir: string, name: string): string {
+  return `${dir}/${name}${SUFFIX}`;
+}
+
 /** Durable when it resolves; a tag of that name moves. */
 export function writeTag(fs: FileSystem, dir: string, tag: Tag): Promise<void> {
   return writeSealedLine(fs, { dir, name: `${tag.name}${SUFFIX}` }, tag, FIELD_RULES);
@@ -68,7 +73,8 @@ export function writeTag(fs: FileSystem, dir: string, tag: Tag): Promise<void> {
 
 /** Durably gone when it resolves. */
 export async function removeTag(fs: FileSystem, dir: string, name: string): Promise<void> {
-  await fs.remove(`${dir}/${name}${SUFFIX}`);
+  const path = tagPath(dir, name);
+  if ((await fs.stat(path)) !== null) await fs.remove(path); // Somebody may have removed it by hand.
   await fs.syncDirectory(dir);
 }
 

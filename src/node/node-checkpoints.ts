@@ -8,7 +8,7 @@
 
 import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { Histogram } from '../base/histogram.ts';
-import { invalidOption, requireKnownOptions } from '../base/options.ts';
+import { requireKnownOptions } from '../base/options.ts';
 import { type Index, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { BackgroundLoader } from '../checkpoint/background-loader.ts';
@@ -160,13 +160,7 @@ export class NodeCheckpoints {
 
   /** @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, or without a checkpoint of that index. */
   async tag(name: string, index: number): Promise<void> {
-    const { store } = this.#config;
-    const found = store.checkpoints.find(({ info }) => info.index === index);
-    if (found === undefined) {
-      const there = store.checkpoints.map(({ info }) => info.index).join(', ');
-      throw invalidOption('index', index, `that of a checkpoint: ${there === '' ? 'there is none' : there}`);
-    }
-    await store.tag(name, found);
+    await this.#config.store.tag(name, index);
   }
 
   /** Returns whether there was one. */
