@@ -298,3 +298,14 @@ export async function compiles(): Promise<void> {
     }
   }
 }
+
+test('entries: whoever closes the node with the last entry in hand has read them all', async () => {
+  const node = await open({ machine: notes, ...world().options });
+  for (const key of ['a', 'b', 'c']) await node.submit('write', { key, text: 'x' });
+  const found: number[] = [];
+  for await (const { index } of node.entries({ from: 1 })) {
+    found.push(index);
+    if (index === 3) await node.close();
+  }
+  deepStrictEqual(found, [1, 2, 3]);
+});

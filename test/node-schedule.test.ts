@@ -77,6 +77,37 @@ test('schedule: a node takes a checkpoint every hour, when something has changed
   await node.close();
 });
 
+test('schedule: what came while one was being taken is taken with the next', async () => {
+  const fs = new InterposedFileSystem(new MemoryFileSystem());
+  const bench = new Bench(fs);
+  const node = await bench.open();
+  await write(node, 5);
+  let written = Promise.resolve();
+  let isWritten = false;
+  fs.onCall = ({ op, path }) => {
+    if (op !== 'create' || !path.endsWith('.data') || isWritten) return;
+    isWritten = true;
+    written = write(node, 5);
+  };
+  await node.checkpoint();
+  await written;
+  deepStrictEqual(indicesOf(node), [5]);
+  await bench.pass(node, HOUR_MS + 1000);
+  deepStrictEqual(indicesOf(node), [10, 5]);
+  await node.close();
+});
+
+test('schedule: what a start had to replay is taken when the time has come', async () => {
+  const bench = new Bench();
+  const node = await bench.open({ checkpointOnClose: false });
+  await write(node, 10);
+  await node.close();
+  const again = await bench.open();
+  await bench.pass(again, HOUR_MS + 1000);
+  deepStrictEqual(indicesOf(again), [10], 'the next start need not replay it again');
+  await again.close();
+});
+
 test('schedule: entries and bytes of log make one due, whichever comes first', async () => {
   const bench = new Bench();
   const node = await bench.open({ checkpointEntries: 50, checkpointLogBytes: 1024 * 1024 });

@@ -151,8 +151,8 @@ export class EntryFeed {
         yield entry;
         next = nextIndex(entry.index);
       }
-      if (this.#hasEnded(end)) return;
-      if (next > this.#openLog().durableIndex && next <= last) await this.#whenMore(signal);
+      if (next > last || this.#hasEnded(end)) return;
+      if (next > this.#openLog().durableIndex) await this.#whenMore(signal);
     }
   }
 

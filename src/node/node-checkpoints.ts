@@ -23,7 +23,12 @@ import {
   SCHEDULE_DEFAULTS,
   type Schedule,
 } from '../checkpoint/schedule/schedule-options.ts';
-import { Scheduler, type ScheduleStats, type StartCost } from '../checkpoint/schedule/scheduler.ts';
+import {
+  type LogPosition,
+  Scheduler,
+  type ScheduleStats,
+  type StartCost,
+} from '../checkpoint/schedule/scheduler.ts';
 import { requireTagName } from '../checkpoint/tags.ts';
 import type { WrittenCheckpoint } from '../checkpoint/write-checkpoint.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -93,6 +98,8 @@ export class NodeCheckpoints {
   #stopped: Error | null = null;
   #settingAside: Promise<void> | null = null;
   #scheduler: Scheduler | null = null;
+  /** Where the log was when the state was held for the newest checkpoint that was begun. */
+  #held: LogPosition = { entries: toIndex(0), bytes: 0, commands: 0 };
 
   constructor(config: NodeCheckpointsConfig) {
     const { store, status, engine } = config;
@@ -170,18 +177,15 @@ export class NodeCheckpoints {
 
   /** From here on checkpoints are taken when they are due. */
   startSchedule(start: StartCost): void {
-    const { engine, log, clock, options, status } = this.#config;
+    const { log, store, clock, options, status } = this.#config;
     this.#scheduler = new Scheduler({
       clock,
       schedule: options,
-      position: () => ({
-        entries: log.durableIndex,
-        bytes: log.stats.bytesWritten,
-        commands: engine.commandsApplied,
-      }),
+      position: () => this.#positionAt(log.durableIndex),
       take: async () => {
         await this.take().catch(() => undefined); // It was noted.
       },
+      newest: store.base?.index ?? toIndex(0),
       start,
       failures: failuresBefore(status),
     });
@@ -205,11 +209,16 @@ export class NodeCheckpoints {
     this.#scheduler?.change(resolveSchedule({ ...before, ...Object.fromEntries(given) }));
   }
 
+  #positionAt(entries: Index): LogPosition {
+    const { engine, log } = this.#config;
+    return { entries, bytes: log.stats.bytesWritten, commands: engine.commandsApplied };
+  }
+
   async #committed({ info, busyMs }: WrittenCheckpoint): Promise<void> {
     const { options, store, log, status, history } = this.#config;
     this.#noteTaken(info);
     if (this.#scheduler !== null) {
-      this.#scheduler.taken({ busyMs, durationMs: info.cost.durationMs });
+      this.#scheduler.taken({ held: this.#held, busyMs, durationMs: info.cost.durationMs });
       noteService(status, this.#scheduler.failures, 'running');
     }
     const isWanted = options.compactLogAfterCheckpoint && this.#stopped === null;
@@ -334,7 +343,9 @@ export class NodeCheckpoints {
     onEvent({ kind: 'checkpoint-started', index: engine.appliedIndex });
     this.#lastFailure = null; // A new attempt; old ones that it cannot remove count as its failure.
     const stateBytes = engine.liveBytes;
+    const held = this.#positionAt(engine.appliedIndex); // The snapshot is of now; its root comes later.
     const { snapshot, index, time } = await engine.snapshot();
+    this.#held = held;
     try {
       // A checkpoint holds no entry that the log might lose: its end would be taken for damage.
       await log.sync();

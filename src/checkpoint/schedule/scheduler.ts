@@ -11,6 +11,7 @@
  * took, and what the model had predicted.
  */
 
+import type { Index } from '../../base/positions.ts';
 import type { Clock, Timer } from '../../base/time.ts';
 import { type FailureHistory, FailureRate } from './failure-rate.ts';
 import { type Measured, OPTIMAL_DEFAULTS, Optimal } from './optimal.ts';
@@ -36,8 +37,10 @@ export interface StartCost {
   readonly replayMs: number;
 }
 
-/** What taking one cost. */
-export interface TakenCost {
+/** What was taken, and what it cost. */
+export interface Taken {
+  /** What the checkpoint holds: up to here nothing has to be taken again. */
+  readonly held: LogPosition;
   /** Time that it held the event loop, in all, in milliseconds. */
   readonly busyMs: number;
   /** From its beginning to its end. */
@@ -50,6 +53,8 @@ export interface SchedulerConfig {
   readonly position: () => LogPosition;
   /** Takes a checkpoint; never rejects. It tells `taken` or `attemptFailed` before it resolves. */
   readonly take: () => Promise<void>;
+  /** Index of the last entry in the newest checkpoint at the start; 0 without one. What came after it counts. */
+  readonly newest: Index;
   readonly start: StartCost;
   /** What was seen of failures before this start. */
   readonly failures: FailureHistory;
@@ -99,8 +104,9 @@ export class Scheduler {
   #isAsking = false;
   #isStopped = false;
   #failedAttempts = 0;
-  /** Where the log was when the last one was asked for, and when that was. */
+  /** What the last one holds; bytes and commands are counted from the start of the node. */
   #last: LogPosition;
+  /** When it was taken. */
   #lastAt: number;
   /** Whether any was taken since the start. */
   #isMeasured = false;
@@ -114,7 +120,7 @@ export class Scheduler {
     this.#schedule = config.schedule;
     this.#rate = new FailureRate(HALF_LIFE_MS, config.failures);
     this.#startedAt = config.clock.monotonic();
-    this.#last = config.position();
+    this.#last = { ...config.position(), entries: config.newest };
     this.#lastAt = this.#startedAt;
     this.#replayShare = REPLAY_SHARE_MIN;
     this.#adapt();
@@ -165,18 +171,17 @@ export class Scheduler {
   }
 
   /** One was taken, whoever asked for it. */
-  taken({ busyMs, durationMs }: TakenCost): void {
-    const { clock, position } = this.#config;
-    const now = position();
+  taken({ held, busyMs, durationMs }: Taken): void {
+    const { clock } = this.#config;
     const elapsedMs = Math.max(1, clock.monotonic() - this.#lastAt);
-    const rate = (now.commands - this.#last.commands) / (elapsedMs / 1000);
+    const rate = (held.commands - this.#last.commands) / (elapsedMs / 1000);
     this.#replayShare = Math.min(1, Math.max(REPLAY_SHARE_MIN, rate / this.#replayRate));
     this.#costMs = this.#isMeasured ? this.#costMs + COST_WEIGHT * (busyMs - this.#costMs) : busyMs;
     this.#isMeasured = true;
     this.#durationMs = Math.max(durationMs, this.#durationMs * (1 - COST_WEIGHT));
     this.#busyMsTotal += busyMs;
     this.#failedAttempts = 0;
-    this.#last = now;
+    this.#last = held;
     this.#lastAt = clock.monotonic();
     this.#stepwise?.taken(busyMs);
     this.#optimal?.taken(this.#measured);
