@@ -19,7 +19,8 @@ export interface Connection {
   /**
    * Sends `bytes`.
    * @returns True when all of them have left, so that the caller may use their memory again; false when the
-   *   connection keeps the memory. Then `handler.flushed` follows, once nothing is buffered any more.
+   *   connection keeps the memory. Then `handler.flushed` follows, once nothing is buffered any more; or
+   *   `handler.closed`, when the other side is gone: what is written until then stays buffered.
    */
   write(bytes: Uint8Array): boolean;
 

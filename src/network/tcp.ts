@@ -37,6 +37,8 @@ class TcpConnection implements Connection {
   readonly localAddress: string;
   readonly #socket: Socket;
   #isBuffering = false;
+  /** Written after the other side was gone. */
+  #lostBytes = 0;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -45,11 +47,17 @@ class TcpConnection implements Connection {
   }
 
   get bufferedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#lostBytes;
   }
 
   write(bytes: Uint8Array): boolean {
-    this.#socket.write(bytes, this.#onWritten);
+    if (!this.#socket.destroyed) this.#socket.write(bytes, this.#onWritten);
+    // `close` comes only when the event loop turns. A client that vanished with a pipeline behind it would
+    // take everything at once, and all of it would be answered before that: for nobody, and nobody else.
+    if (this.#socket.destroyed) {
+      this.#lostBytes += bytes.length;
+      return false;
+    }
     // Node tries to write at once: with nothing left to write, nobody holds on to the memory.
     if (this.#socket.writableLength === 0) return true;
     this.#isBuffering = true;
