@@ -113,7 +113,7 @@ for (const { name, bytes, want } of [
   { name: 'zeros with one bit', bytes: new Uint8Array(RECORD_HEADER_BYTES).fill(128, 55), want: 'magic' },
   { name: 'ones', bytes: new Uint8Array(RECORD_HEADER_BYTES).fill(255), want: 'magic' },
   { name: 'type 0', bytes: forge((view) => view.setUint8(4, 0)), want: 'field' },
-  { name: 'type 4', bytes: forge((view) => view.setUint8(4, 4)), want: 'field' },
+  { name: 'type 5', bytes: forge((view) => view.setUint8(4, 5)), want: 'field' },
   { name: 'an unknown flag', bytes: forge((view) => view.setUint8(5, 3)), want: 'field' },
   { name: 'a field that must be 0', bytes: forge((view) => view.setUint16(6, 1, true)), want: 'field' },
   { name: 'timeline 0', bytes: forge((view) => view.setUint32(12, 0, true)), want: 'field' },

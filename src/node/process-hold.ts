@@ -17,15 +17,16 @@ export class ProcessHold {
     this.#clock = clock;
   }
 
-  /** As `promise`; the process stays until it has settled. */
-  async during<Value>(promise: Promise<Value>): Promise<Value> {
+  /** Returns `promise`; the process stays until it has settled. */
+  during<Value>(promise: Promise<Value>): Promise<Value> {
     if (this.#waiting++ === 0) this.#arm();
-    try {
-      return await promise;
-    } finally {
-      if (--this.#waiting === 0) this.#timer?.cancel();
-    }
+    promise.then(this.#settled, this.#settled);
+    return promise;
   }
+
+  readonly #settled = (): void => {
+    if (--this.#waiting === 0) this.#timer?.cancel();
+  };
 
   #arm(): void {
     this.#timer = this.#clock.after(LONG_MS, () => this.#arm(), 'keep-alive');
