@@ -8,7 +8,7 @@ import { deepStrictEqual, match, ok, strictEqual } from 'node:assert';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { open } from '../src/node/open.ts';
-import { type HttpServer, startHttpServer } from '../src/server/http-server.ts';
+import { HttpServer, startHttpServer } from '../src/server/http-server.ts';
 import { nodeInfo } from '../src/server/node-info.ts';
 import { startRedisServer } from '../src/server/redis-server.ts';
 import { statusOf } from '../src/server/status.ts';
@@ -192,3 +192,23 @@ function byName(
 ): number {
   return (a.name ?? '') < (b.name ?? '') ? -1 : 1;
 }
+
+test('http server: a pipeline of requests for metrics costs one look at the node', async () => {
+  await using node = await open({ dir: 'memory:' });
+  let looks = 0;
+  const counting = new Proxy(node, {
+    get(target, key) {
+      if (key === 'stats') looks++;
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  const http = new HttpServer();
+  http.watch(counting);
+  const asked = Array.from({ length: 1000 }, () => http.answer({ method: 'GET', path: '/metrics' }));
+  const bodies = (await Promise.all(asked)).map(({ body }) => body);
+  strictEqual(new Set(bodies).size, 1);
+  ok(looks <= 2, `${looks} looks`);
+  await http.answer({ method: 'GET', path: '/metrics' });
+  ok(looks > 2, 'who asks later gets what is true then');
+});

@@ -72,6 +72,8 @@ export class HttpServer {
   #progress: RecoveryProgress | null = null;
   #watched: Watched | null = null;
   #isStopping = false;
+  /** What is being written for whoever asked; null when nobody waits. */
+  #metricsText: Promise<string> | null = null;
 
   get host(): string {
     return this.#listener?.host ?? '';
@@ -149,13 +151,21 @@ export class HttpServer {
     return json(200, statusOf(server?.info() ?? nodeInfo(node)));
   }
 
+  /** All who ask in one turn get the same: a pipeline of requests costs no more than one. */
   async #tellMetrics(): Promise<HttpReply> {
-    const body = await this.#metrics.text({
+    this.#metricsText ??= this.#writeMetrics().finally(() => {
+      this.#metricsText = null;
+    });
+    const body = await this.#metricsText;
+    return { status: 200, headers: headersOf(METRICS_CONTENT_TYPE), body };
+  }
+
+  async #writeMetrics(): Promise<string> {
+    return this.#metrics.text({
       isReady: this.#readiness.ready,
       node: this.#watched && figuresOf(this.#watched.node),
       clients: this.#watched?.server?.clients ?? null,
     });
-    return { status: 200, headers: headersOf(METRICS_CONTENT_TYPE), body };
   }
 }
 
