@@ -172,6 +172,7 @@ test('node F4: full at any byte budget, it refuses, serves reads, and space cure
     refused++;
     await subject.settle(); // What was begun has failed by now, and waits to be tried again.
 
+    await subject.settle(); // The reserve has failed, too, and is tried again from here on.
     files.capacityBytes = Infinity;
     subject.clock.advance(RETRY_MS);
     await subject.settle();
