@@ -8,7 +8,7 @@ import { listenTcp } from '../src/network/tcp.ts';
 
 const nothing = (): void => undefined;
 
-test('tcp: what is written when the other side is gone stays buffered until the connection is closed', async () => {
+test('tcp: what is written when the other side is gone stays buffered until the close', async () => {
   let onClosed = nothing;
   const closed = new Promise<void>((resolve) => {
     onClosed = resolve;

@@ -53,7 +53,7 @@ export interface SchedulerConfig {
   readonly position: () => LogPosition;
   /** Takes a checkpoint; never rejects. It tells `taken` or `attemptFailed` before it resolves. */
   readonly take: () => Promise<void>;
-  /** Index of the last entry in the newest checkpoint at the start; 0 without one. What came after it counts. */
+  /** Index of the last entry in the newest checkpoint at the start; 0 without one. */
   readonly newest: Index;
   readonly start: StartCost;
   /** What was seen of failures before this start. */
