@@ -227,11 +227,27 @@ test('config: a value that another overrides is checked all the same', async () 
   ]);
 });
 
+test('config: a schedule that contradicts itself is refused with both options, where it was chosen', async () => {
+  const config = await fileOf('checkpoint:\n  adaptive: {kind: optimal, pauseMsMin: 60s, rpoMs: 5s}\n');
+  deepStrictEqual(await faultsOf({ config }), [
+    'file:2:14: checkpoint.adaptive.kind: adaptive.pauseMsMin, 60000, and adaptive.rpoMs, 5000, ' +
+      'contradict each other: the first must not be above the second',
+  ]);
+  const faults = await faultsOf({ set: ['checkpoint.adaptive.intervalMs=5s'] });
+  strictEqual(faults.length, 1);
+});
+
+/** The choice that a key makes sense with. */
+function kindFor(name: string): string[] {
+  if (/^durability\.(?!kind)/.test(name)) return ['durability.kind=buffered'];
+  if (/adaptive\.interval/.test(name)) return ['checkpoint.adaptive.kind=stepwise'];
+  return /adaptive\.(?!kind)/.test(name) ? ['checkpoint.adaptive.kind=optimal'] : [];
+}
+
 test('config: every key can be given in every source, with the same outcome', async () => {
   for (const key of CONFIG_KEYS.values()) {
     if (key.name.startsWith('redis.password')) continue;
-    const isBound = /^durability\.(?!kind)/.test(key.name);
-    const set = isBound ? ['durability.kind=buffered'] : [];
+    const set = kindFor(key.name);
     // Without a default are a port, and the times of the adaptive schedule.
     const value = key.default ?? (key.name === 'http.port' ? 9401 : 60_000);
     const written = key.write(value);

@@ -3,7 +3,6 @@
  * which differ in what they tell: see {@link Narrator}.
  */
 
-import type { AdaptiveSchedule } from '../checkpoint/schedule/schedule-options.ts';
 import { buffered, type DurabilityChoice } from '../log/durability.ts';
 import type { Connection, ConnectionHandler } from '../network/connection.ts';
 import { listenTcp } from '../network/tcp.ts';
@@ -15,6 +14,7 @@ import type { HttpServer } from '../server/http-server.ts';
 import { nodeInfo } from '../server/node-info.ts';
 import { type RedisServer, startRedisServer } from '../server/redis-server.ts';
 import { servedHistory } from '../server/served-history.ts';
+import { checkpointOptionsOf } from './config/checkpoints.ts';
 import type { Config } from './config/schema.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-code.ts';
 
@@ -100,7 +100,7 @@ function openNode(config: Config, narrator: Narrator, http: HttpServer | null): 
     dir: config.dir,
     log: config.log,
     durability: durabilityOf(config.durability),
-    checkpoint: { ...config.checkpoint, adaptive: adaptiveOf(config.checkpoint.adaptive) },
+    checkpoint: checkpointOptionsOf(config),
     ordering: local(config.ordering),
     onProgress(progress) {
       narrator.recovering(progress);
@@ -111,12 +111,6 @@ function openNode(config: Config, narrator: Narrator, http: HttpServer | null): 
 
 function durabilityOf({ kind, ...bounds }: Config['durability']): DurabilityChoice {
   return kind === 'synced' ? kind : buffered(bounds);
-}
-
-/** What was given; `open` has the defaults of each kind, and refuses what its kind does not know. */
-function adaptiveOf({ kind, ...options }: Config['checkpoint']['adaptive']): AdaptiveSchedule {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  return { kind, ...Object.fromEntries(given) };
 }
 
 async function tellAll(events: AsyncIterable<NodeEvent>, narrator: Narrator): Promise<void> {
