@@ -227,7 +227,7 @@ test('config: a value that another overrides is checked all the same', async () 
   ]);
 });
 
-test('config: a schedule that contradicts itself is refused with both options, where it was chosen', async () => {
+test('config: a schedule that contradicts itself is refused, both options named', async () => {
   const config = await fileOf('checkpoint:\n  adaptive: {kind: optimal, pauseMsMin: 60s, rpoMs: 5s}\n');
   deepStrictEqual(await faultsOf({ config }), [
     'file:2:14: checkpoint.adaptive.kind: adaptive.pauseMsMin, 60000, and adaptive.rpoMs, 5000, ' +
