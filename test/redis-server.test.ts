@@ -183,6 +183,16 @@ test('redis-server: SAVE is answered in its place once it is durable, and others
   );
 });
 
+test('redis-server: HELP of a container lists its subcommands, itself last', async () => {
+  const client = (await serve()).connect();
+  client.send(frames('TIDEMARK HELP'));
+  await turn();
+  const lines = client.receive().toString().split('\r\n');
+  strictEqual(lines[1], '+TIDEMARK <subcommand> [<arg> ...]. Subcommands are:');
+  ok(lines.includes('+CHECKPOINT') && lines.includes('+    Take a checkpoint, and tell of it.'));
+  deepStrictEqual(lines.slice(-3), ['+HELP', '+    Print this help.', '']);
+});
+
 test('redis-server: a client that leaves during SAVE, and a server without checkpoints', async () => {
   const checkpoints = manualCheckpoints();
   const { server, connect } = await serve({ checkpoints });

@@ -129,11 +129,12 @@ export function container(
   subcommands: readonly PortCommand[],
   group = 'connection',
 ): ConnectionCommand {
-  const answer = (_: Session, request: Request): ReplyValue => {
-    if (request.count === 2 && request.isWord(1, 'help')) return helpOf(name, subcommands);
+  const refuse = (_: Session, request: Request): ReplyValue => {
     throw unknownSubcommand(name, request);
   };
-  return { ...command(name, -2, summary, answer, group), subcommands };
+  const help = command(`${name}|help`, 2, 'Print this help', () => helpOf(name, all), group);
+  const all = [...subcommands, help];
+  return { ...command(name, -2, summary, refuse, group), subcommands: all };
 }
 
 /** Status lines, as Redis prints them. */
@@ -143,5 +144,5 @@ function helpOf(name: string, subcommands: readonly PortCommand[]): string[] {
     `    ${one.summary}.`,
   ]);
   const head = `${name.toUpperCase()} <subcommand> [<arg> ...]. Subcommands are:`;
-  return [head, ...lines, 'HELP', '    Print this help.'];
+  return [head, ...lines];
 }
