@@ -4,8 +4,10 @@
  * literature, a minimum searched by brute force, and a simulation of failures.
  */
 
-import { ok, strictEqual } from 'node:assert';
+import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { toIndex } from '../src/base/positions.ts';
 import { FailureRate } from '../src/checkpoint/schedule/failure-rate.ts';
 import { OPTIMAL_DEFAULTS, Optimal } from '../src/checkpoint/schedule/optimal.ts';
 import {
@@ -13,7 +15,10 @@ import {
   optimalIntervalMs,
   youngIntervalMs,
 } from '../src/checkpoint/schedule/optimal-interval.ts';
+import { SCHEDULE_DEFAULTS } from '../src/checkpoint/schedule/schedule-options.ts';
+import { Scheduler } from '../src/checkpoint/schedule/scheduler.ts';
 import { STEPWISE_DEFAULTS, Stepwise } from '../src/checkpoint/schedule/stepwise.ts';
+import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { seedOf } from './support/seed.ts';
 
@@ -104,19 +109,39 @@ test('schedule: optimal stays inside its bounds, and the lower ones win', () => 
   strictEqual(bounds({ rpoMs: 15_000 }, { ...measured, durationMs: 20_000 }), 24_000);
 });
 
-test('schedule: optimal does not follow every small change, and backs off when attempts fail', () => {
+test('schedule: optimal does not follow every small change', () => {
   const optimal = new Optimal(OPTIMAL_DEFAULTS);
   const measured = { costMs: 100, mtbfMs: 3_600_000, replayShare: 0.2, durationMs: 200, restartMs: 1000 };
   const first = optimal.taken(measured);
   strictEqual(optimal.taken({ ...measured, costMs: 120 }), first);
   ok(optimal.taken({ ...measured, costMs: 200 }) > first * 1.3);
-  const settled = optimal.intervalMs;
-  for (let attempt = 0; attempt < 2; attempt++) optimal.attemptFailed();
-  strictEqual(optimal.intervalMs, settled);
-  optimal.attemptFailed();
-  strictEqual(optimal.intervalMs, 2 * settled);
-  for (let attempt = 0; attempt < 50; attempt++) optimal.attemptFailed();
-  strictEqual(optimal.intervalMs, 64 * settled);
+});
+
+test('schedule: after an attempt that failed the next comes by the clock, later and later', async () => {
+  const clock = new ManualClock();
+  const began = clock.now();
+  const attempts: number[] = [];
+  const scheduler: Scheduler = new Scheduler({
+    clock,
+    schedule: { ...SCHEDULE_DEFAULTS, checkpointEntries: 1 },
+    position: () => ({ entries: 9, bytes: 0, commands: 0 }),
+    take: async () => {
+      attempts.push((clock.now() - began) / 1000);
+      scheduler.attemptFailed();
+    },
+    newest: toIndex(0),
+    start: { restartMs: 0, commandsReplayed: 0, replayMs: 0 },
+    failures: { failures: 0, servedMs: 0 },
+  });
+  scheduler.advanced();
+  for (let second = 0; second < 12_000; second++) {
+    await turn();
+    scheduler.advanced(); // Entries go on coming, and do not make it ask.
+    clock.advance(1000);
+  }
+  scheduler.stop();
+  const pauses = attempts.slice(1).map((at, place) => at - attempts[place]!);
+  deepStrictEqual(pauses, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600]);
 });
 
 for (const { name, costMs, mtbfMs, replayShare } of [

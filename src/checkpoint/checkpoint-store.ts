@@ -26,7 +26,7 @@ import { CHECKPOINTS_DIR } from './checkpoint-name.ts';
 import type { ResolvedCheckpointOptions } from './checkpoint-options.ts';
 import { type CheckpointDamage, damageOf, isUnreadable } from './damage.ts';
 import { OpenCheckpoint } from './open-checkpoint.ts';
-import { bytesOf, type Retained, type RetainedPoint, retain } from './retention.ts';
+import { type Retained, type RetainedPoint, retain } from './retention.ts';
 import { type FoundCheckpoint, surveyCheckpoints } from './survey-checkpoints.ts';
 import {
   type ReadTags,
@@ -182,11 +182,6 @@ export class CheckpointStore {
       neededAs: spared.get(found) ?? null,
     }));
     return retain(points, options, clock.now());
-  }
-
-  /** Bytes of all files of the usable checkpoints. */
-  get bytesKept(): number {
-    return bytesOf(this.retained().map(({ point }) => point));
   }
 
   /** Whether there is one, or none is wanted. */

@@ -5,10 +5,9 @@
 
 import { bufferOf } from '../base/bytes.ts';
 import { sha256 } from '../base/digest.ts';
-import { TidemarkError } from '../base/errors.ts';
 import { isObject, parseJson } from '../log/json-fields.ts';
-import { readToEnd } from '../log/read-to-end.ts';
 import type { FileSystem } from '../storage/file-system.ts';
+import { readUpTo, writeVerified } from './verified-write.ts';
 
 /** Longest such file. */
 export const SEALED_LINE_BYTES_MAX = 1024;
@@ -29,14 +28,7 @@ export async function writeSealedLine<Content extends object>(
   const part = path + SEALED_PART_SUFFIX;
   const bytes = encode(content, rules);
   if ((await fs.stat(part)) !== null) await fs.remove(part);
-  const file = await fs.open(part, 'create');
-  try {
-    await file.write(bytes, 0);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  if (!bufferOf(await readFile(fs, part)).equals(bytes)) throw differs(part);
+  await writeVerified(fs, part, bytes);
   await fs.rename(part, path);
   await fs.syncDirectory(dir);
 }
@@ -48,7 +40,7 @@ export async function readSealedLine<Content extends object>(
   rules: FieldRules<Content>,
 ): Promise<Content | null> {
   if ((await fs.stat(path)) === null) return null;
-  const bytes = await readFile(fs, path);
+  const bytes = await readUpTo(fs, path, SEALED_LINE_BYTES_MAX + 1);
   if (bytes.length > SEALED_LINE_BYTES_MAX) return null;
   const [line] = bufferOf(bytes).toString('utf8').split('\n', 1);
   const value = parseJson(line!);
@@ -64,21 +56,4 @@ function encode<Content extends object>(content: Content, rules: FieldRules<Cont
   const fields = Object.keys(rules).map((field) => [field, content[field as keyof Content]] as const);
   const line = Buffer.from(`${JSON.stringify(Object.fromEntries(fields))}\n`, 'utf8');
   return Buffer.concat([line, Buffer.from(`${bufferOf(sha256(line)).toString('hex')}\n`, 'latin1')]);
-}
-
-async function readFile(fs: FileSystem, path: string): Promise<Uint8Array> {
-  const file = await fs.open(path, 'read');
-  try {
-    const bytes = new Uint8Array(Math.min(await file.size(), SEALED_LINE_BYTES_MAX + 1));
-    return bytes.subarray(0, await readToEnd(file, bytes, 0));
-  } finally {
-    await file.close();
-  }
-}
-
-function differs(path: string): TidemarkError {
-  return new TidemarkError('TIDEMARK_IO', `what was written to ${path} does not come back; check the disk`, {
-    remedy: 'repair',
-    facts: { file: path },
-  });
 }

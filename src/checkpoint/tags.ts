@@ -1,5 +1,5 @@
 /**
- * Tags: names that keep a checkpoint alive until they are taken off (docs/format.md §7.5).
+ * Tags: names that keep a checkpoint alive until they are taken off (docs/format.md §7.6).
  *
  * Each is a file of its own, `checkpoints/NAME.tag` (sealed-line.ts). A tag whose file cannot be read may
  * keep any checkpoint alive: as long as there is one, none is removed.

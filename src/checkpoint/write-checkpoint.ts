@@ -12,9 +12,8 @@
 
 import { bufferOf } from '../base/bytes.ts';
 import type { Chance } from '../base/chance.ts';
-import { isTidemarkError, TidemarkError } from '../base/errors.ts';
+import { isTidemarkError } from '../base/errors.ts';
 import type { Clock } from '../base/time.ts';
-import { readToEnd } from '../log/read-to-end.ts';
 import type { StoredTree, Unstored } from '../state/stored.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { chooseKind, type Increment, isEmpty, keptFiles } from './chain.ts';
@@ -26,6 +25,7 @@ import { DATA_HEADER_BYTES } from './data-header.ts';
 import { DataWriter } from './data-writer.ts';
 import { encodeIndexFile } from './index-file.ts';
 import { type SlicedWork, Slices, steps } from './slices.ts';
+import { comesBackDifferent, writeVerified } from './verified-write.ts';
 
 /**
  * The state at one index, as a tree that can be written while the state goes on: a `Snapshot` with a root.
@@ -193,9 +193,9 @@ class CheckpointWriter {
     const file = await fs.open(path, 'read');
     try {
       const size = await file.size();
-      if (size !== info.bytes) throw differs(path, Math.min(size, info.bytes));
+      if (size !== info.bytes) throw comesBackDifferent(path, Math.min(size, info.bytes));
       const [failed] = await verifyChunks(chunksOf(file, info), options);
-      if (failed !== undefined) throw differs(path, failed.offset);
+      if (failed !== undefined) throw comesBackDifferent(path, failed.offset);
     } finally {
       await file.close();
     }
@@ -242,28 +242,10 @@ class CheckpointWriter {
     const part = path + PART_SUFFIX;
     const bytes = encodeIndexFile(info);
     made.push(part);
-    const file = await fs.open(part, 'create');
-    try {
-      await file.write(bytes, 0);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await this.#readIndexBack(part, bytes);
+    await writeVerified(fs, part, bytes);
     made.push(path);
     await fs.rename(part, path);
     await fs.syncDirectory(dir);
-  }
-
-  async #readIndexBack(path: string, written: Uint8Array): Promise<void> {
-    const file = await this.#context.fs.open(path, 'read');
-    try {
-      const found = new Uint8Array(written.length + 1);
-      const read = await readToEnd(file, found, 0);
-      if (!bufferOf(found.subarray(0, read)).equals(written)) throw differs(path, 0);
-    } finally {
-      await file.close();
-    }
   }
 
   /**
@@ -294,13 +276,4 @@ interface WritePlan {
 function isOneOf(kept: readonly DataFileInfo[]): (file: number) => boolean {
   const numbers = new Set(kept.map(({ number }) => number));
   return (file) => numbers.has(file);
-}
-
-function differs(file: string, offset: number): TidemarkError {
-  return new TidemarkError(
-    'TIDEMARK_IO',
-    `what was read back from ${file} at offset ${offset} is not what was written. The checkpoint was given ` +
-      'up, and older ones are as they were; check this disk',
-    { remedy: 'repair', facts: { file, offset } },
-  );
 }

@@ -1,7 +1,6 @@
 /**
  * The optimal interval kept up to date: computed from what checkpoints were measured to cost and how often
- * the node was seen to fail, held inside bounds, and changed only when it pays (docs: processes of a
- * checkpoint).
+ * the node was seen to fail, held inside bounds, and changed only when it pays.
  *
  * Bounds, the tightest wins, and the lower ones win over the upper ones:
  *  - at most `intervalMsMax`; at most `rpoMs`, the age that the newest checkpoint may reach;
@@ -45,14 +44,9 @@ const HYSTERESIS = 0.2;
 /** Room above the time that writing takes: checkpoints must not follow one another without end. */
 const HEADROOM = 1.2;
 
-/** Failed attempts in a row, after which the interval doubles with each further one, up to a bound. */
-const ATTEMPTS = 2;
-const BACK_OFF_MAX = 64;
-
 export class Optimal {
   readonly #options: OptimalOptions;
   #intervalMs: number;
-  #failedAttempts = 0;
 
   constructor(options: OptimalOptions) {
     this.#options = options;
@@ -61,18 +55,11 @@ export class Optimal {
 
   /** The interval in force, in milliseconds. */
   get intervalMs(): number {
-    const doublings = Math.max(0, this.#failedAttempts - ATTEMPTS);
-    return this.#intervalMs * Math.min(BACK_OFF_MAX, 2 ** doublings);
-  }
-
-  /** An attempt failed: the next ones come later and later. */
-  attemptFailed(): void {
-    this.#failedAttempts++;
+    return this.#intervalMs;
   }
 
   /** A checkpoint was taken: the interval until the next. */
   taken(measured: Measured): number {
-    this.#failedAttempts = 0;
     const wanted = this.#clamp(optimalIntervalMs(measured), measured);
     const change = Math.abs(wanted - this.#intervalMs) / this.#intervalMs;
     const isOutside = this.#clamp(this.#intervalMs, measured) !== this.#intervalMs;

@@ -151,10 +151,11 @@ export class Scheduler {
     return this.#schedule;
   }
 
-  /** Another schedule from now on; what was measured stays. */
+  /** Another schedule from now on; what was measured, and an adaptive one that is the same, stay. */
   change(schedule: Schedule): void {
+    const isAsBefore = JSON.stringify(schedule.adaptive) === JSON.stringify(this.#schedule.adaptive);
     this.#schedule = schedule;
-    this.#adapt();
+    if (!isAsBefore) this.#adapt(); // Else the interval that was found stays in force.
     this.#arm();
   }
 
@@ -191,7 +192,6 @@ export class Scheduler {
   /** One could not be taken. */
   attemptFailed(): void {
     this.#failedAttempts++;
-    this.#optimal?.attemptFailed();
     this.#arm();
   }
 

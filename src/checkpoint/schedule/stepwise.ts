@@ -35,22 +35,16 @@ const GROW = 1.2;
 export class Stepwise {
   readonly #options: StepwiseOptions;
   #intervalMs: number;
-  #failureAverage: number;
+  /** From 0, nothing fails, to 1, nothing else happens. */
+  #failureAverage = 0;
 
-  /** @param failureAverage As it was when the node ended; see `failureAverage`. */
-  constructor(options: StepwiseOptions, failureAverage = 0) {
+  constructor(options: StepwiseOptions) {
     this.#options = options;
     this.#intervalMs = options.intervalMs;
-    this.#failureAverage = failureAverage;
   }
 
   get intervalMs(): number {
     return this.#intervalMs;
-  }
-
-  /** From 0, nothing fails, to 1, nothing else happens. */
-  get failureAverage(): number {
-    return this.#failureAverage;
   }
 
   failed(): void {
