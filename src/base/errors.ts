@@ -40,6 +40,9 @@ export const ERROR_CODES = {
   TIDEMARK_POINT_INVALID: 'what was given is no point in history',
   TIDEMARK_POINT_NOT_KEPT: 'no checkpoint and no log lead to the point in history',
   TIDEMARK_REWIND_REFUSED: 'a running node cannot be rewound to the point; a copy can be made of it',
+  TIDEMARK_TREE_INVALID: 'what was read of a tree is not what its root promises',
+  TIDEMARK_STATE_DIFFERS: 'the state is not the one that the change was made for',
+  TIDEMARK_DELTA_INVALID: 'a delta is cut, changed or not one, or it lacks values',
   TIDEMARK_REFUSED: 'a running node does not answer, or refuses what was asked of it',
   TIDEMARK_ADDRESS_UNAVAILABLE: 'the address to listen on is in use or not of this machine',
 } as const;

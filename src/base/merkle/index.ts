@@ -1,7 +1,26 @@
 /** `tidemark/merkle`: the tree of a state as others may read and check it, node by node. */
 
 export { type StoreNode, TreeBuilder } from './build.ts';
-export { type Difference, difference, type StoredTree } from './difference.ts';
+export {
+  type DiffCost,
+  type DiffOptions,
+  diffStates,
+  type StateDiff,
+  type TreePosition,
+  type TreeReader,
+  type WantedValue,
+} from './diff-states.ts';
+export {
+  type DecidedDifference,
+  type Difference,
+  difference,
+  type KeyRange,
+  type Side,
+  type StoredTree,
+  TreeDifference,
+  type WantedNode,
+  type WantedNodes,
+} from './difference.ts';
 export { MissingNodes, type Wanted } from './missing.ts';
 export {
   decodeNode,
