@@ -11,6 +11,17 @@ export {
   TidemarkError,
 } from './base/errors.ts';
 export type { Distribution, DistributionSummary } from './base/histogram.ts';
+export {
+  type DiffCost,
+  type DiffOptions,
+  diffStates,
+  type StateDiff,
+  type TreePosition,
+  type TreeReader,
+  type WantedValue,
+} from './base/merkle/diff-states.ts';
+export type { DecidedDifference, KeyRange, Side, WantedNode } from './base/merkle/difference.ts';
+export type { StoredValue } from './base/merkle/node.ts';
 export type { Index, Term, Timeline } from './base/positions.ts';
 export type { Clock, Timer } from './base/time.ts';
 export type { CheckpointOptions } from './checkpoint/checkpoint-options.ts';
@@ -70,6 +81,7 @@ export type {
   NodeEvent,
   NodeHappening,
 } from './node/events.ts';
+export type { HeldState, StateFacts } from './node/held-state.ts';
 export type { OpenPastOptions } from './node/history.ts';
 export type {
   Attempt,
@@ -88,8 +100,10 @@ export { local, type MachineOptions, type OpenOptions, type OrderingChoice, open
 export type { PastView } from './node/past-view.ts';
 export { type RestoredPoint, type RestorePointOptions, restorePoint } from './node/restore-point.ts';
 export type { RewindOptions, RewindSummary } from './node/rewinder.ts';
+export { type ReadStateOptions, readState, type StoredState } from './node/stored-state.ts';
 export type { LocalOptions } from './ordering/local-options.ts';
 export type { CommandSink, Ordering, ReadSink } from './ordering/ordering.ts';
+export type { ServedState } from './server/held-states.ts';
 export type { InfoSections } from './server/info.ts';
 export { type RedisServer, type RedisServerOptions, startRedisServer } from './server/redis-server.ts';
 export type { StateReader, StateWriter } from './state/state.ts';

@@ -128,6 +128,7 @@ function serve(node: KeyValueNode, { redis }: Config): Promise<RedisServer> {
     info: () => nodeInfo(node),
     log: node,
     history: servedHistory(node),
+    hold: () => node.hold(),
     checkpoints: {
       get isTaking() {
         return node.stats().checkpoints.isTaking;

@@ -21,6 +21,7 @@ import { closeDataDirectory } from './data-directory.ts';
 import type { EntriesOptions, EntryFeed, LogEntry } from './entry-feed.ts';
 import { type EventsOptions, failureOf, type NodeEvent, type NodeEvents } from './events.ts';
 import type { ExpiringOrdering } from './expiring-ordering.ts';
+import { HeldState } from './held-state.ts';
 import type { History, OpenPastOptions } from './history.ts';
 import type { Lateness } from './lateness.ts';
 import type { CheckpointSummary, KeptCheckpoint, NodeCheckpoints } from './node-checkpoints.ts';
@@ -261,6 +262,18 @@ export class Node<Commands, Queries> {
    */
   root(): Promise<StateRoot> {
     return this.#parts.engine.root();
+  }
+
+  /**
+   * Holds the state as it is now, to be compared with another while commands go on: see `diffStates`. Takes
+   * as long as `root`. Release it: until then what is overwritten stays in memory. Rejects with
+   * TIDEMARK_NOT_OPEN.
+   */
+  async hold(): Promise<HeldState> {
+    const { engine, status } = this.#parts;
+    const held = await engine.snapshot();
+    const machine = { name: this.#machine.name, version: engine.activeVersion };
+    return new HeldState(held, { clusterId: status.current.clusterId, machine });
   }
 
   /**

@@ -7,6 +7,7 @@ import type { ReplyValue } from '../keyvalue/reply-value.ts';
 import type { Request } from '../keyvalue/request.ts';
 import type { StateReader } from '../state/state.ts';
 import type { ServerConfig } from './config.ts';
+import type { HeldStates } from './held-states.ts';
 import type { InfoSections } from './info.ts';
 import type { Protocol } from './reply.ts';
 
@@ -62,6 +63,8 @@ export interface ServerView {
   readonly log: ServedLog | null;
   /** Null where there is no past to look at. */
   readonly history: ServedHistory | null;
+  /** Null where there is no state to hold. */
+  readonly states: HeldStates | null;
   info(): InfoSections;
   /** Begins its counts anew. */
   resetCounts(): void;

@@ -26,6 +26,7 @@ import {
   type TransactionCommand,
   transactionCommand,
 } from './connection-command.ts';
+import { holdState, readNodes, releaseState } from './held-states.ts';
 import { HISTORY_COMMANDS } from './history-commands.ts';
 import { formatInfo } from './info.ts';
 import type { Protocol } from './reply.ts';
@@ -91,6 +92,9 @@ export const CONNECTION_COMMANDS: readonly (ConnectionCommand | TransactionComma
     ...HISTORY_COMMANDS,
     transactionCommand('tidemark|atomic', 2, 'Run the queued commands, all of them or none'),
     slowCommand('tidemark|checkpoint', 2, 'Take a checkpoint, and tell of it', takeCheckpoint),
+    slowCommand('tidemark|hold', 2, 'Hold the state as it is now, for TIDEMARK NODES', holdState),
+    slowCommand('tidemark|nodes', -5, 'Tell nodes and values of a held state', readNodes),
+    command('tidemark|release', 3, 'Let go of a held state', releaseState, 'server'),
     command('tidemark|status', 2, 'Tell how the node is', status, 'tidemark'),
     slowCommand('tidemark|sync', 2, 'Answer when everything answered before is on disk', sync),
     ...TIDEMARK_STATE_SUBCOMMANDS,

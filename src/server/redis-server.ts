@@ -21,6 +21,7 @@ import { ClientConnection, OUTPUT_BYTES_PAUSE } from './connection.ts';
 import type { PortCommand, ServedCheckpoints, ServedHistory, ServedLog } from './connection-command.ts';
 import { CONNECTION_COMMANDS, REDIS_VERSION } from './connection-commands.ts';
 import type { ConnectionContext } from './connection-context.ts';
+import { HeldStates, type ServedState } from './held-states.ts';
 import { type InfoSections, mergeInfo } from './info.ts';
 import {
   CONNECTIONS_MAX_DEFAULT,
@@ -63,6 +64,8 @@ export interface RedisServerOptions {
   readonly log?: ServedLog | null;
   /** What TIDEMARK AT and TIDEMARK REWIND ask. @default null */
   readonly history?: ServedHistory | null;
+  /** What TIDEMARK HOLD holds; without it that is refused. @default null */
+  readonly hold?: (() => Promise<ServedState>) | null;
   /** What INFO says besides the server's own numbers: section to lines. Its lines have the last word. */
   readonly info?: () => InfoSections;
   readonly clock?: Clock;
@@ -98,6 +101,7 @@ const OPTION_DEFAULTS = {
   checkpoints: null,
   log: null,
   history: null,
+  hold: null,
   info: () => ({}),
   clock: systemClock,
   listen: listenTcp,
@@ -135,6 +139,7 @@ export class RedisServer implements ConnectionContext {
   readonly config: ServerConfig;
   readonly isPassword: ((word: Uint8Array) => boolean) | null;
   readonly readRun: ReadRun;
+  readonly states: HeldStates | null;
   commandsTaken = 0;
   clientsDropped = 0;
 
@@ -166,6 +171,7 @@ export class RedisServer implements ConnectionContext {
       save: '',
       timeout: '0',
     });
+    this.states = options.hold === null ? null : new HeldStates(options.hold, options.clock);
     this.isPassword = options.password === null ? null : passwordCheck(options.password);
     this.readRun = {
       get time() {
@@ -270,6 +276,7 @@ export class RedisServer implements ConnectionContext {
 
   async #close(listener: Listener): Promise<void> {
     const closed = listener.close();
+    this.states?.close();
     for (const connection of this.#connections) connection.quit();
     const deadline = this.#options.clock.after(CLOSE_WAIT_MS, () => {
       for (const connection of this.#connections) connection.drop();

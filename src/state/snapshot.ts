@@ -7,13 +7,16 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { EMPTY_ROOT } from '../base/merkle/node.ts';
+import { copyOf } from '../base/bytes.ts';
+import { EMPTY_NODE, EMPTY_ROOT, NodeWriter } from '../base/merkle/node.ts';
 import { compareTrees, type TreeChange } from './compare-trees.ts';
 import type { LiveEntry } from './live-index.ts';
+import { NO_RECORD } from './record-table.ts';
 import type { Pin } from './retained.ts';
 import type { StoredTree, Unstored } from './stored.ts';
+import { encodeStateNode } from './tree-hash.ts';
 import { NO_FILE, NO_NODE } from './tree-nodes.ts';
-import { type ReadableTree, recordsFrom } from './tree-records.ts';
+import { leafFor, nodeFor, type ReadableTree, recordIn, recordsFrom } from './tree-records.ts';
 import { type IsKept, measureBelow, type UnstoredSize, unstoredBelow } from './unstored.ts';
 
 /** What the tree knows of a snapshot. */
@@ -90,6 +93,31 @@ export class Snapshot {
       this.#assertHeld();
       target.#assertHeld();
     }
+  }
+
+  /**
+   * The node of a level in which a key is or would be, encoded, in memory of its own; of a level above the
+   * top the top. Needs the root.
+   */
+  nodeAt(level: number, key: Uint8Array): Uint8Array {
+    assert(this.root !== null, 'nodes have names once the root is computed');
+    const top = this.#top();
+    if (top === NO_NODE) return EMPTY_NODE;
+    const { nodes, index, cold } = this.#host.tree;
+    const node = nodeFor(nodes, top, key, level);
+    if (nodes.levelOf(node) === 0) cold.warm(node);
+    return copyOf(encodeStateNode(new NodeWriter(), nodes, index, node));
+  }
+
+  /** The value of a key, in memory of its own; null when it has none. */
+  valueOf(key: Uint8Array): Uint8Array | null {
+    const top = this.#top();
+    if (top === NO_NODE) return null;
+    const { tree } = this.#host;
+    const leaf = leafFor(tree.nodes, top, key, 0, key.length);
+    tree.cold.warm(leaf);
+    const record = recordIn(tree, leaf, key, 0, key.length);
+    return record === NO_RECORD ? null : copyOf(tree.index.valueOf(record));
   }
 
   /** Its tree, and where that is once all of it is stored. Needs the root. */

@@ -49,6 +49,13 @@ export function leafFor(
   return node;
 }
 
+/** The node of a level in which a key is or would be; the top itself when it is not above that level. */
+export function nodeFor(nodes: TreeNodes, top: number, key: Uint8Array, level: number): number {
+  let node = top;
+  while (nodes.levelOf(node) > level) node = nodes.itemOf(node, childFor(nodes, node, key, 0, key.length));
+  return node;
+}
+
 /** The record of a key in a leaf that is warm, or NO_RECORD. */
 export function recordIn(
   { nodes, index }: ReadableTree,

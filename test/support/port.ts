@@ -41,6 +41,7 @@ export async function withPort<Result>(
     listen: network.listen,
     info: () => nodeInfo(node),
     log: node,
+    hold: () => node.hold(),
   });
   const port = new Port(network, node);
   try {
