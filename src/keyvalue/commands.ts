@@ -13,6 +13,7 @@ import { HASH_COMMANDS } from './hash-commands.ts';
 import { KEY_COMMANDS } from './key-commands.ts';
 import { NUMBER_COMMANDS } from './number-commands.ts';
 import { OBJECT_COMMANDS } from './object-commands.ts';
+import { PATCH_COMMAND } from './patch.ts';
 import { unknownSubcommand } from './refusals.ts';
 import { RANGE_COMMAND, SCAN_COMMANDS } from './scan-commands.ts';
 import { SESSION_COMMAND } from './sessions.ts';
@@ -36,7 +37,11 @@ const COMMANDS = [
 export const KEY_VALUE_COMMANDS: readonly KeyValueCommand[] = COMMANDS;
 
 /** Subcommands of TIDEMARK that the state answers. */
-export const TIDEMARK_STATE_SUBCOMMANDS: readonly KeyValueCommand[] = [RANGE_COMMAND, SESSION_COMMAND];
+export const TIDEMARK_STATE_SUBCOMMANDS: readonly KeyValueCommand[] = [
+  PATCH_COMMAND,
+  RANGE_COMMAND,
+  SESSION_COMMAND,
+];
 
 /** What the log may hold besides: the server and the node make these. */
 export const INTERNAL_COMMANDS: readonly KeyValueCommand[] = [

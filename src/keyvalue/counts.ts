@@ -24,7 +24,7 @@ export interface Counts {
   sessionHand: number;
 }
 
-const COUNTS_KEY = Uint8Array.of(PREFIX_COUNTS);
+export const COUNTS_KEY: Uint8Array = Uint8Array.of(PREFIX_COUNTS);
 const FIELD_BYTES = 8;
 const COUNTS_BYTES = 4 * FIELD_BYTES;
 
@@ -32,7 +32,10 @@ const written = new Uint8Array(COUNTS_BYTES);
 
 export function readCounts(state: StateReader): Counts {
   const record = state.get(COUNTS_KEY);
-  if (record === null) return { nextHash: 0, largeHashes: 0, auxiliary: 0, sessionHand: 0 };
+  return record === null ? { nextHash: 0, largeHashes: 0, auxiliary: 0, sessionHand: 0 } : countsIn(record);
+}
+
+export function countsIn(record: Uint8Array): Counts {
   return {
     nextHash: fieldOf(record, 0),
     largeHashes: fieldOf(record, 1),
