@@ -18,6 +18,7 @@ const BENCHMARKS = {
   replay: 'history replayed: views of the past, a rewind, a start; rates and stalls',
   tree: 'the state as a tree: bytes that change, folding, hashing, steps, memory',
   install: 'a state from its files: until it serves, until it is in memory, blind writes, memory',
+  reconcile: 'two states that differ a little: bytes and rounds to find and to repair it',
   'cli-start': 'the start of the command line beside an empty process, from checkout and package',
   'live-index': 'the live index beside a Map: rates, stalls, memory',
 };

@@ -2,7 +2,7 @@
 
 import { CommanderError } from 'commander';
 import { TidemarkError } from '../base/errors.ts';
-import { EXIT_CODES, exitCodeOf } from './exit-code.ts';
+import { DIFF_EXIT_CODES, EXIT_CODES, exitCodeOf } from './exit-code.ts';
 import { printError } from './output.ts';
 import { buildProgram } from './program.ts';
 
@@ -28,7 +28,7 @@ export async function main(args: readonly string[]): Promise<number> {
     }
     if (error.exitCode === 0) return EXIT_CODES.done;
     if (format === 'json') printError(usageError(error), format);
-    return EXIT_CODES.usage;
+    return args[0] === 'diff' ? DIFF_EXIT_CODES.trouble : EXIT_CODES.usage;
   }
 }
 

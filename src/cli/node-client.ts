@@ -73,7 +73,7 @@ function askAll(
 }
 
 /** @param error What came instead of an answer; null when nothing came. */
-function unanswered({ host, port }: NodeAddress, error: Error | null): TidemarkError {
+export function unanswered({ host, port }: NodeAddress, error: Error | null): TidemarkError {
   const message =
     error === null
       ? `nobody answers at ${host}:${port}: start the node, or say by --host and --port where it listens`
@@ -94,7 +94,7 @@ const ADVICE: readonly (readonly [start: string, advice: string])[] = [
   ['ERR unknown command', 'it is another server, not a Tidemark node'],
 ];
 
-function refusal({ host, port }: NodeAddress, text: string): TidemarkError {
+export function refusal({ host, port }: NodeAddress, text: string): TidemarkError {
   const advice = ADVICE.find(([start]) => text.startsWith(start))?.[1];
   const message = `the node at ${host}:${port} answers: ${text}${advice === undefined ? '' : ` (${advice})`}`;
   return new TidemarkError('TIDEMARK_REFUSED', message, {

@@ -3,10 +3,12 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { Argument, Command, InvalidArgumentError } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import type { BenchOptions } from './bench.ts';
 import type { ConfigFlags } from './config/flags.ts';
+import type { DiffVerbOptions } from './diff.ts';
 import { paint } from './paint.ts';
+import type { ReconcileOptions } from './reconcile.ts';
 import type { RewindOptions } from './rewind.ts';
 
 export interface ProgramInit {
@@ -43,6 +45,9 @@ export function buildProgram({ done, writeUsageError }: ProgramInit): Command {
   addInspect(program, done);
   addRewind(program, done);
   addVerify(program, done);
+  addDiff(program, done);
+  addApply(program, done);
+  addReconcile(program, done);
   addBench(program, done);
   addCompletion(program, done);
   return program;
@@ -229,6 +234,76 @@ function addVerify(program: Command, done: Done): void {
     .action(async (dir: string, options: Json) => {
       const { verify } = await import('./verify.ts');
       done(await verify(dir, options.json));
+    });
+}
+
+const STATES =
+  '\n\nA state is a data directory (./data: its newest; ./data@812: its checkpoint of entry 812; ' +
+  './data@tag:NAME:\none with a tag) or a running node (localhost:6401, redis://:password@host:port; or ' +
+  'the password in\nTIDEMARK_REDIS_PASSWORD).';
+
+function addDiff(program: Command, done: Done): void {
+  program
+    .command('diff <source> <target>')
+    .description('tell what turns one state into another; changes nothing')
+    .addOption(
+      new Option('--values <how>', 'of values (default: short; with --json full)').choices([
+        'none',
+        'short',
+        'full',
+      ]),
+    )
+    .option('--prefix <text>', 'only keys that begin so')
+    .option('--limit <number>', 'stop after so many', parseCount)
+    .option('--json', 'print a delta for tidemark apply, in JSON lines', false)
+    .addHelpText(
+      'after',
+      `${examples(
+        'tidemark diff ./data ./copy',
+        'tidemark diff ./data@812 ./data --json > delta.jsonl',
+        'tidemark diff localhost:6401 localhost:6402 --prefix user:',
+      )}${STATES}\n\nExit code 0 when they are equal, 1 when they differ, 2 and above when that is unknown.`,
+    )
+    .action(async (source: string, target: string, options: DiffVerbOptions) => {
+      const { diff } = await import('./diff.ts');
+      done(await diff(source, target, options));
+    });
+}
+
+function addApply(program: Command, done: Done): void {
+  program
+    .command('apply <state> <delta...>')
+    .description('bring a state forward by deltas of tidemark diff --json')
+    .option('--json', 'print one JSON document', false)
+    .addHelpText(
+      'after',
+      examples('tidemark apply ./copy delta.jsonl', 'tidemark apply localhost:6402 mon.jsonl tue.jsonl') +
+        STATES,
+    )
+    .action(async (state: string, deltas: string[], options: Json) => {
+      const { apply } = await import('./apply.ts');
+      done(await apply(state, deltas, options));
+    });
+}
+
+function addReconcile(program: Command, done: Done): void {
+  program
+    .command('reconcile')
+    .description('make one state equal to another; without --repair, tell what would change')
+    .requiredOption('--from <state>', 'the state to copy')
+    .requiredOption('--to <state>', 'the state to change')
+    .option('--repair', 'change it', false)
+    .option('--json', 'print one JSON document', false)
+    .addHelpText(
+      'after',
+      `${examples(
+        'tidemark reconcile --from ./data --to ./copy',
+        'tidemark reconcile --from localhost:6401 --to localhost:6402 --repair',
+      )}${STATES}`,
+    )
+    .action(async (options: ReconcileOptions) => {
+      const { reconcile } = await import('./reconcile.ts');
+      done(await reconcile(options));
     });
 }
 

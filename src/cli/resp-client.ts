@@ -17,6 +17,9 @@ export class ErrorReply {
   }
 }
 
+/** A reply that is larger than this, and not yet whole, is none of a node. */
+const REPLY_BYTES_MAX = 256 * 1024 * 1024;
+
 export interface RespClientInit {
   readonly host?: string;
   readonly port: number;
@@ -42,7 +45,7 @@ export class RespClient {
   }
 
   /** Writes requests, all in one piece. */
-  send(requests: readonly (readonly string[])[]): void {
+  send(requests: readonly (readonly (string | Uint8Array)[])[]): void {
     this.#socket.write(Buffer.concat(requests.map((words) => encodeRequest(words))));
   }
 
@@ -58,11 +61,12 @@ export class RespClient {
         at = step.end;
         this.#init.onReply(step.reply);
       }
+      this.#input = this.#input.subarray(at);
+      if (this.#input.length > REPLY_BYTES_MAX) throw new Error('a reply does not end');
     } catch (error) {
       this.#error = error as Error;
       this.#socket.destroy();
     }
-    this.#input = this.#input.subarray(at);
   }
 }
 

@@ -1,0 +1,122 @@
+/**
+ * A running node as the verbs that compare states see it: a connection to its Redis port, states that it
+ * holds, and changes of its records. What it says is not trusted: who reads a tree verifies it.
+ */
+
+import { TidemarkError } from '../base/errors.ts';
+import type { TreePosition } from '../base/merkle/diff-states.ts';
+import { toIndex } from '../base/positions.ts';
+import { PATCH_CONFLICT, patchWords, type RecordChange } from '../keyvalue/patch.ts';
+import { POSITIONS_MAX } from '../server/held-states.ts';
+import { fieldsOf, type NodeAddress, refusal, unanswered } from './node-client.ts';
+import { ErrorReply, type Reply, RespClient } from './resp-client.ts';
+import type { ReadableState } from './state-target.ts';
+
+interface Waiting {
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const ROOT = /^[0-9a-f]{64}$/;
+
+export class RemoteNode {
+  readonly name: string;
+  readonly #address: NodeAddress;
+  readonly #client: RespClient;
+  /** Whoever waits for a reply, in order. */
+  readonly #waiting: Waiting[] = [];
+  #ended: Error | null = null;
+
+  constructor(address: NodeAddress) {
+    this.name = `${address.host}:${address.port}`;
+    this.#address = address;
+    this.#client = new RespClient({
+      ...address,
+      onReply: (reply) => this.#waiting.shift()?.resolve(reply),
+      onEnd: (error) => this.#end(unanswered(address, error)),
+    });
+    // With a user's name it does for a node without a password, too.
+    if (address.password !== null) this.#ask(['AUTH', 'default', address.password]).catch(() => undefined);
+  }
+
+  /** Holds its state as it is now. @throws TidemarkError TIDEMARK_REFUSED. */
+  async hold(): Promise<ReadableState> {
+    const fields = fieldsOf(await this.#answerTo(['TIDEMARK', 'HOLD']));
+    const { id, root, keys, index, time, now, cluster, machine, version } = fields;
+    const isWhole = [id, keys, index, time, now, version].every((number) => Number.isSafeInteger(number));
+    if (!isWhole || !ROOT.test(String(root))) throw this.#unexpected('TIDEMARK HOLD');
+    const number = String(id);
+    return {
+      name: this.name,
+      root: Buffer.from(String(root), 'hex'),
+      keys: Number(keys),
+      facts: {
+        clusterId: String(cluster),
+        machine: { name: String(machine), version: Number(version) },
+        index: toIndex(Number(index)),
+        time: Number(time),
+      },
+      now: Number(now),
+      read: (wanted) => this.#read(number, wanted),
+      close: async () => {
+        // A connection that is gone lets the lease run out.
+        if (this.#ended === null) await this.#ask(['TIDEMARK', 'RELEASE', number]).catch(() => undefined);
+      },
+    };
+  }
+
+  /** Changes records, all of them or, when one had changed meanwhile, none. */
+  async patch(changes: readonly RecordChange[]): Promise<'done' | 'conflict'> {
+    const reply = await this.#ask(patchWords(changes));
+    if (!(reply instanceof ErrorReply)) return 'done';
+    if (reply.text.startsWith(PATCH_CONFLICT)) return 'conflict';
+    throw refusal(this.#address, reply.text);
+  }
+
+  close(): Promise<void> {
+    this.#client.destroy();
+    return Promise.resolve();
+  }
+
+  async #read(id: string, wanted: readonly TreePosition[]): Promise<readonly (Uint8Array | null)[]> {
+    const words: (string | Uint8Array)[] = ['TIDEMARK', 'NODES', id];
+    const asked = wanted.slice(0, POSITIONS_MAX);
+    for (const position of asked)
+      words.push(position.kind === 'node' ? String(position.level) : '-1', position.key);
+    const reply = await this.#answerTo(words);
+    const isPart = Array.isArray(reply) && reply.length > 0 && reply.length <= asked.length;
+    if (!isPart) throw this.#unexpected('TIDEMARK NODES');
+    return (reply as readonly Reply[]).map((item) => {
+      if (item === null) return null;
+      if (typeof item !== 'string') throw this.#unexpected('TIDEMARK NODES');
+      return Buffer.from(item, 'latin1');
+    });
+  }
+
+  async #answerTo(words: readonly (string | Uint8Array)[]): Promise<Reply> {
+    const reply = await this.#ask(words);
+    if (reply instanceof ErrorReply) throw refusal(this.#address, reply.text);
+    return reply;
+  }
+
+  #ask(words: readonly (string | Uint8Array)[]): Promise<Reply> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#client.send([words]);
+    });
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= error;
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+  }
+
+  #unexpected(request: string): TidemarkError {
+    return new TidemarkError(
+      'TIDEMARK_REFUSED',
+      `${this.name} answers ${request} as no node of Tidemark does: is it another server, or version?`,
+      { remedy: 'fix-call', facts: { node: this.name } },
+    );
+  }
+}
