@@ -238,9 +238,9 @@ function addVerify(program: Command, done: Done): void {
 }
 
 const STATES =
-  '\n\nA state is a data directory (./data: its newest; ./data@812: its checkpoint of entry 812; ' +
-  './data@tag:NAME:\none with a tag) or a running node (localhost:6401, redis://:password@host:port; or ' +
-  'the password in\nTIDEMARK_REDIS_PASSWORD).';
+  '\n\nA state is a data directory (./data: its newest; ./data@812: behind entry 812; ' +
+  './data@tag:NAME,\n"./data@10m ago": points as in rewind) or a running node (localhost:6401, ' +
+  'redis://:password@host:port; or\nthe password in TIDEMARK_REDIS_PASSWORD).';
 
 function addDiff(program: Command, done: Done): void {
   program

@@ -2,8 +2,8 @@
  * Where a state is that a verb reads or changes, as people write it:
  *
  *     ./data             a data directory: its newest state
- *     ./data@812         the checkpoint of entry 812 in it
- *     ./data@tag:release one that has a tag
+ *     ./data@812         as it was behind entry 812; any point in history (engine/point.ts)
+ *     ./data@tag:release as it was where that tag stands
  *     localhost:6401     a running node, by its Redis port; also :6401
  *     redis://:secret@host:6401
  *
@@ -14,21 +14,21 @@ import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import type { TreePosition } from '../base/merkle/diff-states.ts';
 import { type Clock, systemClock } from '../base/time.ts';
 import { Rejection } from '../engine/machine.ts';
+import { parsePoint } from '../engine/point.ts';
 import { keyValueMachine } from '../keyvalue/machine.ts';
 import { encodePatch, PATCH_CONFLICT, type RecordChange } from '../keyvalue/patch.ts';
 import { readStatus } from '../log/status.ts';
 import { open } from '../node/open.ts';
-import { type ReadStateOptions, readState, type StoredState } from '../node/stored-state.ts';
+import { readState, type StoredState } from '../node/stored-state.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import type { NodeAddress } from './node-client.ts';
 import { RemoteNode } from './remote-node.ts';
 
 export type StateTarget =
-  | { readonly kind: 'directory'; readonly dir: string; readonly at: ReadStateOptions['at'] | null }
+  | { readonly kind: 'directory'; readonly dir: string; readonly at: string | null }
   | { readonly kind: 'node'; readonly address: NodeAddress };
 
 const ADDRESS = /^(?<host>\[[0-9a-f:]+\]|[a-z0-9.-]*):(?<port>\d{1,5})$/i;
-const POINT = /^(?<dir>.+)@(?:(?<index>\d{1,15})|(?<tag>tag:.+))$/;
 const DEFAULT_PORT = 6401;
 
 export function parseTarget(text: string): StateTarget {
@@ -38,10 +38,20 @@ export function parseTarget(text: string): StateTarget {
     const host = address['host']!.replace(/^\[|\]$/g, '') || '127.0.0.1';
     return { kind: 'node', address: { host, port: Number(address['port']), password: knownPassword() } };
   }
-  const point = POINT.exec(text)?.groups;
-  if (point === undefined) return { kind: 'directory', dir: text, at: null };
-  const at = (point['tag'] as `tag:${string}` | undefined) ?? Number(point['index']);
-  return { kind: 'directory', dir: point['dir']!, at };
+  const at = text.lastIndexOf('@');
+  if (at < 1 || !isPoint(text.slice(at + 1))) return { kind: 'directory', dir: text, at: null };
+  return { kind: 'directory', dir: text.slice(0, at), at: text.slice(at + 1) };
+}
+
+/** Names of directories may have an `@` too. */
+function isPoint(text: string): boolean {
+  try {
+    parsePoint(text, systemClock.now());
+    return true;
+  } catch (error) {
+    if (isTidemarkError(error, 'TIDEMARK_POINT_INVALID')) return false;
+    throw error;
+  }
 }
 
 function addressOfUrl(text: string): NodeAddress {

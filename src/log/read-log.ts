@@ -7,8 +7,7 @@
 import { isTidemarkError } from '../base/errors.ts';
 import { type Index, laterOf, toIndex } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
-import { damagedLog } from './damage.ts';
-import { follows, type ReplayVisitor, replayEntries } from './read-records.ts';
+import { follows, replayEntries } from './read-records.ts';
 import { promisedIndex } from './recover.ts';
 import type { SegmentHeader } from './segment.ts';
 import type { Segment } from './segment-file.ts';
@@ -122,37 +121,15 @@ export async function isReplayable(
   after: Index,
 ): Promise<boolean> {
   try {
-    await replayLog({ fs, dataDir, status }, after, { known: () => undefined, entry: () => undefined });
+    const survey = await surveyLog(fs, `${dataDir}/log`, status, status);
+    const tail = await examineMovingTail(fs, survey.tail);
+    if (lastIndexOf(tail) < laterOf(promisedIndex(status), after)) return false;
+    await replayEntries(fs, survey, tail, after, { known: () => undefined, entry: () => undefined });
     return true;
   } catch (error) {
     if (isTidemarkError(error, 'TIDEMARK_LOG_DAMAGED') || isTidemarkError(error, 'TIDEMARK_IO')) return false;
     throw error;
   }
-}
-
-/**
- * Hands out every entry after `after`, oldest first, as recovery would replay them.
- * @throws TidemarkError as recovery: TIDEMARK_LOG_DAMAGED also where the log ends before what was promised.
- */
-export async function replayLog(
-  log: { readonly fs: FileSystem; readonly dataDir: string; readonly status: Status },
-  after: Index,
-  visitor: ReplayVisitor,
-): Promise<void> {
-  const { fs, dataDir, status } = log;
-  const survey = await surveyLog(fs, `${dataDir}/log`, status, status);
-  const tail = await examineMovingTail(fs, survey.tail);
-  const known = laterOf(promisedIndex(status), after);
-  const lastIndex = lastIndexOf(tail);
-  if (lastIndex < known) {
-    const file = survey.tail.path;
-    throw damagedLog(`${file} ends with entry ${lastIndex}, and entry ${known} was acknowledged`, {
-      file,
-      firstLost: lastIndex + 1,
-      lastLost: known,
-    });
-  }
-  await replayEntries(fs, survey, tail, after, visitor);
 }
 
 /** Passes an error on as a finding; returns the offset it names. */

@@ -299,7 +299,8 @@ function beginsTooLate(dir: string, firstIndex: Index, replayAfter: Index): Erro
   );
 }
 
-function endsTooEarly(path: string, lastIndex: Index, known: Index): Error {
+/** Acknowledged entries are missing at the end. */
+export function endsTooEarly(path: string, lastIndex: Index, known: Index): Error {
   return damagedLog(
     `the log ends at entry ${lastIndex} in ${path}, but the status or a checkpoint knows of entry ` +
       `${known}: entries ${lastIndex + 1} to ${known} are missing`,

@@ -8,6 +8,7 @@ import type { FileSystem } from '../storage/file-system.ts';
 import type { SegmentStart } from './log-files.ts';
 import { examineMovingTail } from './read-log.ts';
 import { readRecords } from './read-records.ts';
+import { endsTooEarly, promisedIndex } from './recover.ts';
 import type { LogRecord } from './segment-reader.ts';
 import { startBefore } from './sparse-index-file.ts';
 import type { Status } from './status-content.ts';
@@ -18,11 +19,13 @@ export class StoredLog {
   readonly firstIndex: Index;
   /** The last entry that recovery would keep. */
   readonly durableIndex: Index;
+  readonly #promised: Index;
   readonly #fs: FileSystem;
   readonly #survey: Survey;
   readonly #tail: Tail;
 
   private constructor(fs: FileSystem, status: Status, survey: Survey, tail: Tail) {
+    this.#promised = promisedIndex(status);
     this.#fs = fs;
     this.#survey = survey;
     this.#tail = tail;
@@ -34,6 +37,13 @@ export class StoredLog {
   static async open(fs: FileSystem, dataDir: string, status: Status): Promise<StoredLog> {
     const survey = await surveyLog(fs, `${dataDir}/log`, status, status);
     return new StoredLog(fs, status, survey, await examineMovingTail(fs, survey.tail));
+  }
+
+  /** @throws TidemarkError TIDEMARK_LOG_DAMAGED where it ends before what the status promises. */
+  requireWhole(): void {
+    if (this.durableIndex < this.#promised) {
+      throw endsTooEarly(this.#survey.tail.path, this.durableIndex, this.#promised);
+    }
   }
 
   get segmentStarts(): readonly SegmentStart[] {

@@ -65,7 +65,11 @@ export class History {
    * @throws TidemarkError TIDEMARK_POINT_INVALID, TIDEMARK_POINT_NOT_KEPT, TIDEMARK_CHECKPOINT_DAMAGED,
    *   TIDEMARK_LOG_DAMAGED, TIDEMARK_VERSION_MISSING; TIDEMARK_BUSY when VIEWS_MAX are open.
    */
-  async open(input: PointInput, options: OpenPastOptions = {}): Promise<PastState> {
+  async open(
+    input: PointInput,
+    verifies: PastInput['verifies'],
+    options: OpenPastOptions = {},
+  ): Promise<PastState> {
     const { clock, store } = this.#config;
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw notOpen();
@@ -83,7 +87,7 @@ export class History {
       const point = await findPoint(this.#kept(), toPoint(input, clock.now()), clock.now());
       const checkpoints = store.checkpoints.filter(({ info }) => info.index <= lastWholeIndex(point));
       for (const found of checkpoints) held.push(store.hold(found));
-      const opened = await openPast(this.#input(checkpoints, point.time, options), point);
+      const opened = await openPast({ ...this.#input(checkpoints, point.time, options), verifies }, point);
       if (!this.#isClosed) return this.#track(opened, release);
       await opened.close();
       throw notOpen();
@@ -130,7 +134,7 @@ export class History {
     checkpoints: readonly FoundCheckpoint[],
     time: number,
     { signal, onProgress }: OpenPastOptions,
-  ): PastInput {
+  ): Omit<PastInput, 'verifies'> {
     const { store, status, log, options, clock, isBusy, makeEngine } = this.#config;
     const { machine, earlierVersions } = status.current;
     return {

@@ -328,7 +328,7 @@ export class Node<Commands, Queries> {
    */
   async at(point: PointInput, options?: OpenPastOptions): Promise<PastView<Queries>> {
     const { history, machineAt } = this.#parts;
-    const past = await history.open(point, options);
+    const past = await history.open(point, 'when-read', options);
     return new PastView(machineAt(past.time) as CallableMachine<unknown, Queries>, past);
   }
 

@@ -2,6 +2,9 @@
  * Brings the state of an earlier point back, beside whatever is served: the newest checkpoint at or before it
  * that is whole, installed without its leaves into an engine of its own, then the log up to the point.
  *
+ * Every leaf is verified before it is used. Where damage shall lead to an older checkpoint and not to an
+ * error of a later read, the checkpoint is verified meanwhile as a start does it (`verifies`).
+ *
  * Memory: the nodes above the leaves, and what the replay changes or a reader asks for. The event loop is
  * held for a millisecond or two at a time.
  */
@@ -24,6 +27,8 @@ export interface PastInput {
   readonly clock: Clock;
   readonly options: ResolvedCheckpointOptions;
   readonly isBusy: () => boolean;
+  /** Leaves of the checkpoint when they are read, or all before the state is used; up to `verifyBytesMax`. */
+  readonly verifies: 'when-read' | 'before';
   readonly log: KeptLog;
   /** Newest first. */
   readonly checkpoints: readonly FoundCheckpoint[];
@@ -99,17 +104,23 @@ async function openFrom(input: PastInput, point: FoundPoint, { found, damages }:
     failure.error ??= error;
   });
   let checkpoint: OpenCheckpoint | null = null;
+  let verified = Promise.resolve();
   const close = async (): Promise<void> => {
     engine.stop();
+    checkpoint?.stop();
+    await verified.catch(() => undefined); // It reads the files.
     await checkpoint?.files.close();
   };
   try {
     const slices = new Slices(input);
     if (found !== null) {
       checkpoint = await input.openCheckpoint(found);
+      if (input.verifies === 'before') verified = checkpoint.verifyFirst();
+      verified.catch(() => undefined); // It is awaited below, whatever comes first.
       await install(input, engine, checkpoint, slices);
     }
     await replay(input, engine, { point, found, slices });
+    await verified;
     const warnings = damages.map((damage) => warningOf(damage, found));
     const from = found?.info.index ?? toIndex(0);
     return {

@@ -24,7 +24,7 @@ export interface RestoreInput<Opened> {
   readonly fs: FileSystem;
   readonly dataDir: string;
   readonly clock: Clock;
-  readonly status: Pick<StatusFile, 'current'>;
+  readonly status: StatusFile;
   readonly store: CheckpointStore;
   readonly options: ResolvedCheckpointOptions;
   /** An engine without state, and who hears that it is wrong. */

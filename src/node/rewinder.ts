@@ -118,7 +118,7 @@ export class Rewinder {
     const begun = clock.monotonic();
     await Promise.race([whenLoaded(), this.#closed]);
     if (this.#isClosed) throw notOpen();
-    const past = await history.open(input, options);
+    const past = await history.open(input, 'before', options);
     try {
       this.#requireSameVersion(past);
       await past.engine.root();
