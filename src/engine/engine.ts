@@ -343,8 +343,10 @@ export class Engine {
     }
     this.#commandsApplied += commands.count;
     this.#endEntry(index, time);
+    this.#folding.entryApplied();
   }
 
+  /** Nothing is folded before it must be: the replay goes on at once, and most of it is overwritten soon. */
   *#applySteps({ index, time, body }: AppliedEntry, commandsMax: number): Generator<void, void> {
     const machine = this.#beginEntry(index);
     const context = { index, time };
@@ -400,6 +402,7 @@ export class Engine {
     rewind.add(body);
     if (rewind.isWhole) yield* this.#makeRewind(rewind, index);
     this.#endEntry(index, time);
+    this.#folding.entryApplied();
     if (rewind.isWhole) this.#rewind = null;
   }
 
@@ -476,6 +479,7 @@ export class Engine {
     this.#activeVersion = to;
     this.#activations.push({ version: from, lastIndex: previousIndex(index) });
     this.#endEntry(index, time);
+    this.#folding.entryApplied();
   }
 
   /**
@@ -508,7 +512,6 @@ export class Engine {
   #endEntry(index: Index, time: number): void {
     this.#appliedIndex = index;
     this.#appliedTime = time;
-    this.#folding.entryApplied();
   }
 
   /** A part of the state that cannot be read is no result, even if the machine caught the error. */

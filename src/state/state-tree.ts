@@ -30,6 +30,8 @@
  */
 
 import { assert } from '../base/assert.ts';
+import { copyOf } from '../base/bytes.ts';
+import { equalBytes } from '../base/merkle/node.ts';
 import { KeyScale, type TreeShape } from '../base/merkle/shape.ts';
 import type { Clock } from '../base/time.ts';
 import { findBases } from './blind-writes.ts';
@@ -96,6 +98,8 @@ export class StateTree {
   readonly #held = new Set<Held>();
 
   #live: ChangeSet;
+  /** A key whose leaf was read, if there was one: machines ask for one that is not there again and again. */
+  #warmKey: Uint8Array | null = null;
   /** The parts of the live set as they were at that count; what is written over changes no key of it. */
   #liveRuns: { readonly count: number; readonly runs: readonly SortedPlaces[] } = { count: 0, runs: [] };
   readonly #frozen: FrozenSet[] = [];
@@ -215,6 +219,7 @@ export class StateTree {
     yield* this.#index.reserve(stored.keys);
     this.#assertEmpty();
     this.#cold.install(files, leaves, stored.keys);
+    this.#warmKey = null;
     this.#top = top;
   }
 
@@ -224,7 +229,10 @@ export class StateTree {
 
   /** Reads the leaf in which a key is or would be. @returns Whether that was still to be done. */
   warmLeafOf(key: Uint8Array): boolean {
-    return this.#warmLeafOf(key, 0, key.length);
+    if (this.#warmKey !== null && equalBytes(key, this.#warmKey)) return false;
+    const wasCold = this.#warmLeafOf(key, 0, key.length);
+    this.#warmKey = copyOf(key);
+    return wasCold;
   }
 
   /** Reads a leaf that `cold.leaves` told of. */
