@@ -37,6 +37,15 @@ const NOTHING_ENDS = -1;
 /** In place of the level of what follows a node, at the end of the tree: everything ends there. */
 const ALL_ENDS = 0xff;
 
+/** Records `[from, to)` of a leaf, and how many changes are left for it. */
+interface RestOfLeaf {
+  readonly words: Int32Array;
+  readonly items: number;
+  readonly from: number;
+  readonly to: number;
+  readonly changes: number;
+}
+
 /** Positions of changes, ascending: a range of them is `[from, to)`. */
 interface Editing {
   readonly changes: MergedChanges;
@@ -286,7 +295,9 @@ export class TreeEditor {
       const base = changes.bases[position]!;
       const record = changes.records[position]!;
       if (base === NO_RECORD) {
-        takeUpTo(this.#placeOf(changes, position, { words, items, from: taken, to: count }));
+        takeUpTo(
+          this.#placeOf(changes, position, { words, items, from: taken, to: count, changes: to - at }),
+        );
         builder.addNewRecord(record, this.#levelOf(changes, position), changes.entryBytes[position]!);
         continue;
       }
@@ -304,17 +315,26 @@ export class TreeEditor {
     builder.endLeaf();
   }
 
-  /** Where a new key goes among records `[from, to)` of a leaf. */
-  #placeOf(
-    { keys, keyOffsets, keyLengths }: MergedChanges,
-    position: number,
-    leaf: { readonly words: Int32Array; readonly items: number; readonly from: number; readonly to: number },
-  ): number {
+  /**
+   * Where a new key goes among the records of a leaf that are left. Every look at one is likely a cache miss:
+   * it looks first where the key is if what is left of the changes is spread evenly.
+   */
+  #placeOf({ keys, keyOffsets, keyLengths }: MergedChanges, position: number, leaf: RestOfLeaf): number {
     const { index } = this.#parts;
     const offset = keyOffsets[position]!;
     const length = keyLengths[position]!;
     let lower = leaf.from;
     let upper = leaf.to;
+    let step = Math.floor((upper - lower) / (leaf.changes + 1));
+    while (lower + step < upper) {
+      const middle = lower + step;
+      if (index.compareKey(leaf.words[leaf.items + middle]!, keys, offset, length) >= 0) {
+        upper = middle;
+        break;
+      }
+      lower = middle + 1;
+      step = 2 * step + 1;
+    }
     while (lower < upper) {
       const middle = (lower + upper) >>> 1;
       if (index.compareKey(leaf.words[leaf.items + middle]!, keys, offset, length) < 0) lower = middle + 1;
