@@ -22,6 +22,7 @@ const NOW = Date.UTC(2026, 10, 21, 12);
 const NONE: RetentionPolicy = {
   checkpointsKept: 1,
   checkpointAgeMs: 0,
+  agedKept: 1000,
   generations: { hourly: 0, daily: 0, weekly: 0, monthly: 0 },
   spacedKept: 0,
   checkpointBytesMax: 0,
@@ -177,6 +178,7 @@ test('retention: what any policy keeps alone, all keep together; and twice is on
     const policy: RetentionPolicy = {
       checkpointsKept: random.between(1, 5),
       checkpointAgeMs: random.below(100 * HOUR_MS),
+      agedKept: random.between(2, 60),
       generations: {
         hourly: random.below(5),
         daily: random.below(5),
@@ -189,7 +191,7 @@ test('retention: what any policy keeps alone, all keep together; and twice is on
     const kept = keptIndices(retain(points, policy, NOW));
     const alone: RetentionPolicy[] = [
       { ...NONE, checkpointsKept: policy.checkpointsKept },
-      { ...NONE, checkpointAgeMs: policy.checkpointAgeMs },
+      { ...NONE, checkpointAgeMs: policy.checkpointAgeMs, agedKept: policy.agedKept },
       { ...NONE, generations: policy.generations },
       { ...NONE, spacedKept: policy.spacedKept },
     ];

@@ -230,8 +230,14 @@ test('config: a value that another overrides is checked all the same', async () 
 test('config: a schedule that contradicts itself is refused, both options named', async () => {
   const config = await fileOf('checkpoint:\n  adaptive: {kind: optimal, pauseMsMin: 60s, rpoMs: 5s}\n');
   deepStrictEqual(await faultsOf({ config }), [
-    'file:2:14: checkpoint.adaptive.kind: adaptive.pauseMsMin, 60000, and adaptive.rpoMs, 5000, ' +
+    'file:2:29: checkpoint.adaptive.pauseMsMin: adaptive.pauseMsMin, 60000, and adaptive.rpoMs, 5000, ' +
       'contradict each other: the first must not be above the second',
+  ]);
+  const whole = ['checkpoint.compactLogAfterCheckpoint=false', 'checkpoint.logBytesMax=1GiB'];
+  deepStrictEqual(await faultsOf({ set: [...whole] }), [], 'the default of the other is no wish');
+  deepStrictEqual(await faultsOf({ set: [whole[0]!, 'checkpoint.logBytesMax=1MiB'] }), [
+    '--set checkpoint.compactLogAfterCheckpoint: checkpoint.compactLogAfterCheckpoint: compactLogAfterCheckpoint, false, and logBytesMax, ' +
+      '1048576, contradict each other: a log that is kept whole has no limit',
   ]);
   const faults = await faultsOf({ set: ['checkpoint.adaptive.intervalMs=5s'] });
   strictEqual(faults.length, 1);

@@ -38,3 +38,24 @@ export function invalidOption(name: string, value: unknown, wanted: string): Tid
     facts: { option: name, value: shown },
   });
 }
+
+/**
+ * Two options of which one demands what the other forbids. Names are those that a program writes, as in
+ * `adaptive.pauseMsMin`.
+ * @param why What must hold of the two.
+ */
+export function contradictingOptions(
+  one: readonly [name: string, value: unknown],
+  other: readonly [name: string, value: unknown],
+  why: string,
+): TidemarkError {
+  const [[option, value], [otherOption, otherValue]] = [one, other];
+  return new TidemarkError(
+    'TIDEMARK_OPTION_INVALID',
+    `${option}, ${String(value)}, and ${otherOption}, ${String(otherValue)}, contradict each other: ${why}`,
+    {
+      remedy: 'fix-call',
+      facts: { option, value: String(value), other: otherOption, otherValue: String(otherValue) },
+    },
+  );
+}

@@ -1,6 +1,6 @@
 /** Options of checkpoints: when they are taken, which are kept, how they are written and read. */
 
-import { invalidOption, requireInteger, requireKnownOptions } from '../base/options.ts';
+import { contradictingOptions, invalidOption, requireInteger, requireKnownOptions } from '../base/options.ts';
 import type { Generations } from './retention.ts';
 import { resolveSchedule, SCHEDULE_DEFAULTS, type Schedule } from './schedule/schedule-options.ts';
 
@@ -18,9 +18,16 @@ export interface CheckpointOptions extends Partial<Schedule> {
 
   /**
    * Every checkpoint younger than this is kept, in milliseconds: 0 to 10 years. 0 keeps none for its age.
-   * @default 86400000
+   * @default 86400000; 0 with `dir: 'memory:'`
    */
   readonly checkpointAgeMs?: number;
+
+  /**
+   * Of those kept for their age at most so many, evenly spaced over the entries of the log: 2 to 1000. The
+   * points between come back from the log, as long as that is kept.
+   * @default 128
+   */
+  readonly agedKept?: number;
 
   /**
    * The newest checkpoint of each of the last so many hours, days, weeks and months that have any is kept: 0
@@ -45,7 +52,7 @@ export interface CheckpointOptions extends Partial<Schedule> {
   /**
    * The log is kept back to the oldest checkpoint younger than this, in milliseconds: 0 to 10 years. One can
    * rewind to any moment from there on.
-   * @default 86400000
+   * @default 86400000; 0 with `dir: 'memory:'`
    */
   readonly logAgeMs?: number;
 
@@ -90,6 +97,7 @@ export const CHECKPOINT_DEFAULTS: ResolvedCheckpointOptions = Object.freeze({
   ...SCHEDULE_DEFAULTS,
   checkpointsKept: 3,
   checkpointAgeMs: DAY_MS,
+  agedKept: 128,
   generations: Object.freeze({ hourly: 0, daily: 0, weekly: 0, monthly: 0 }),
   spacedKept: 0,
   checkpointBytesMax: 0,
@@ -101,6 +109,12 @@ export const CHECKPOINT_DEFAULTS: ResolvedCheckpointOptions = Object.freeze({
   bufferBytes: 1024 * 1024,
   verifyBytesMax: 1024 ** 3,
 });
+
+/**
+ * What has another default in memory: a day of checkpoints and of log would take many times what the state
+ * does, and goes with it.
+ */
+export const MEMORY_DEFAULTS = Object.freeze({ checkpointAgeMs: 0, logAgeMs: 0 });
 
 /** Fills in defaults and rejects what cannot work. */
 export function resolveCheckpointOptions(options: CheckpointOptions): ResolvedCheckpointOptions {
@@ -114,6 +128,7 @@ export function resolveCheckpointOptions(options: CheckpointOptions): ResolvedCh
   };
   requireInteger('checkpointsKept', resolved.checkpointsKept, 1, 64);
   requireInteger('checkpointAgeMs', resolved.checkpointAgeMs, 0, AGE_MS_MAX);
+  requireInteger('agedKept', resolved.agedKept, 2, 1000);
   requireInteger('spacedKept', resolved.spacedKept, 0, 1000);
   if (resolved.spacedKept === 1) throw invalidOption('spacedKept', 1, '0, or 2 to 1000');
   if (resolved.checkpointBytesMax !== 0) {
@@ -123,6 +138,11 @@ export function resolveCheckpointOptions(options: CheckpointOptions): ResolvedCh
   requireInteger('logBytesMax', resolved.logBytesMax, 0, Number.MAX_SAFE_INTEGER);
   requireBoolean('checkpointOnClose', resolved.checkpointOnClose);
   requireBoolean('compactLogAfterCheckpoint', resolved.compactLogAfterCheckpoint);
+  if (!resolved.compactLogAfterCheckpoint && resolved.logBytesMax !== CHECKPOINT_DEFAULTS.logBytesMax) {
+    const whole = ['compactLogAfterCheckpoint', false] as const;
+    const why = 'a log that is kept whole has no limit';
+    throw contradictingOptions(whole, ['logBytesMax', resolved.logBytesMax], why);
+  }
   requireInteger('loadConcurrency', resolved.loadConcurrency, 1, 64);
   requireInteger('bufferBytes', resolved.bufferBytes, 4096, 16 * 1024 * 1024);
   requireInteger('verifyBytesMax', resolved.verifyBytesMax, 0, Number.MAX_SAFE_INTEGER);

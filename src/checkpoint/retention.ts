@@ -3,21 +3,26 @@
  * bytes takes away, oldest first, and never what is kept because it is among the newest, tagged, or needed.
  *
  *  - *newest*: the newest so many.
- *  - *age*: everything younger.
+ *  - *age*: everything younger; of more than `agedKept` so many, evenly spaced (spacing.ts): a checkpoint a
+ *    second would be 86,400 files a day, each read at every start. The log has the points between.
  *  - *generations*: the newest of each of the last so many hours, days, weeks and months that have any
  *    (grandfather-father-son; UTC, weeks begin on Monday).
  *  - *spaced*: so many over the whole of history, so that rewinding to any moment costs at most about twice
- *    what it would with so many evenly spaced ones. Whenever there is one too many, the one goes that leaves
- *    the smallest gap: the online checkpointing problem (Bringmann et al., arXiv 1302.4216), greedily.
+ *    what it would with so many evenly spaced ones (spacing.ts).
  *  - *tag*: whoever tagged it takes the tag off again.
  *  - *needed*: what another one needs to be restored when files are damaged (checkpoint-store.ts).
  *
  * What a kept checkpoint needs is never removed, whatever the policy: that is the business of the store.
  *
+ * Clocks jump. Order is that of the log, and only age and generations look at times. A time after now is
+ * taken for wrong: such a checkpoint counts as taken when the next newer one was whose time can be right, or
+ * else now; so it ages from then on, and does not stay until the clock gets there.
+ *
  * Pure: no I/O, no clock.
  */
 
 import type { Index } from '../base/positions.ts';
+import { evenlySpaced } from './spacing.ts';
 
 /** How many of each are kept, 0 for none. */
 export interface Generations {
@@ -32,6 +37,8 @@ export interface RetentionPolicy {
   readonly checkpointsKept: number;
   /** Everything younger stays, in milliseconds; 0: nothing because of its age. */
   readonly checkpointAgeMs: number;
+  /** Of these at most so many: at least 2. */
+  readonly agedKept: number;
   readonly generations: Generations;
   /** So many, spaced over the whole of history; 0: none. */
   readonly spacedKept: number;
@@ -72,7 +79,7 @@ export function retain<Point extends RetainedPoint>(
 }
 
 /** Bytes of all files that so many checkpoints need together. */
-export function bytesOf(points: readonly RetainedPoint[]): number {
+export function bytesOf(points: readonly Pick<RetainedPoint, 'files'>[]): number {
   return new HeldFiles(points).bytes;
 }
 
@@ -88,16 +95,33 @@ function firmReasons(
 }
 
 function wishes(points: readonly RetainedPoint[], policy: RetentionPolicy, now: number): string[][] {
+  const { checkpointAgeMs, agedKept, generations, spacedKept } = policy;
   const reasons: string[][] = points.map(() => []);
-  points.forEach(({ takenAt }, at) => {
-    if (now - takenAt < policy.checkpointAgeMs)
-      reasons[at]!.push(`younger than ${hours(policy.checkpointAgeMs)}`);
-  });
-  for (const [name, bucketOf] of Object.entries(BUCKETS) as [keyof Generations, BucketOf][]) {
-    for (const at of newestOfBuckets(points, bucketOf, policy.generations[name])) reasons[at]!.push(name);
+  const times = credibleTimes(points, now);
+  const aged = [...points.keys()].filter((at) => now - times[at]! < checkpointAgeMs);
+  for (const place of evenlySpaced(indicesOf(aged, points), agedKept)) {
+    reasons[aged[place]!]!.push(`younger than ${hours(checkpointAgeMs)}`);
   }
-  for (const at of spaced(points, policy.spacedKept)) reasons[at]!.push('spaced');
+  for (const [name, bucketOf] of Object.entries(BUCKETS) as [keyof Generations, BucketOf][]) {
+    for (const at of newestOfBuckets(times, bucketOf, generations[name])) reasons[at]!.push(name);
+  }
+  for (const at of evenlySpaced(indicesOf([...points.keys()], points), spacedKept)) {
+    reasons[at]!.push('spaced');
+  }
   return reasons;
+}
+
+function indicesOf(places: readonly number[], points: readonly RetainedPoint[]): number[] {
+  return places.map((at) => points[at]!.index);
+}
+
+/** When each was taken, as far as a clock that jumps can say; never after now. */
+function credibleTimes(points: readonly RetainedPoint[], now: number): number[] {
+  let newer = now;
+  return points.map(({ takenAt }) => {
+    if (takenAt <= now) newer = takenAt;
+    return newer;
+  });
 }
 
 type BucketOf = (ms: number) => number;
@@ -132,33 +156,15 @@ function monthOf(ms: number): number {
   return (era * 400 + yearOfEra - 1970) * 12 + monthFromMarch + 2;
 }
 
-function newestOfBuckets(points: readonly RetainedPoint[], bucketOf: BucketOf, count: number): number[] {
+function newestOfBuckets(times: readonly number[], bucketOf: BucketOf, count: number): number[] {
   const seen = new Set<number>();
   const kept: number[] = [];
-  points.forEach(({ takenAt }, at) => {
-    const bucket = bucketOf(takenAt);
+  times.forEach((time, at) => {
+    const bucket = bucketOf(time);
     if (seen.has(bucket) || seen.size >= count) return;
     seen.add(bucket);
     kept.push(at);
   });
-  return kept;
-}
-
-/** Positions of `count` points, from which each next one too many has been taken. */
-function spaced(points: readonly RetainedPoint[], count: number): number[] {
-  const kept = points.map((_, at) => at);
-  if (count === 0) return [];
-  const indexAt = (place: number): number => points[kept[place]!]?.index ?? 0;
-  while (kept.length > count) {
-    let least = { place: kept.length - 1, gap: Infinity };
-    // From the oldest on; the newest is the end of history, and stays.
-    for (let place = kept.length - 1; place > 0; place--) {
-      const before = place === kept.length - 1 ? 0 : indexAt(place + 1);
-      const gap = indexAt(place - 1) - before;
-      if (gap < least.gap) least = { place, gap };
-    }
-    kept.splice(least.place, 1);
-  }
   return kept;
 }
 
@@ -191,7 +197,7 @@ class HeldFiles {
   readonly #needers = new Map<string, number>();
   #bytes = 0;
 
-  constructor(points: readonly RetainedPoint[]) {
+  constructor(points: readonly Pick<RetainedPoint, 'files'>[]) {
     for (const { id, bytes } of points.flatMap(({ files }) => files)) {
       const needers = this.#needers.get(id) ?? 0;
       if (needers === 0) this.#bytes += bytes;

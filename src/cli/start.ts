@@ -3,7 +3,7 @@
 import type { RecoveryProgress } from '../node/assemble.ts';
 import type { NodeEvent } from '../node/events.ts';
 import type { NodeRecovery } from '../node/node.ts';
-import { MEMORY_DIR } from '../node/open.ts';
+import { MEMORY_DIR } from '../storage/memory-file-system.ts';
 import type { ConfigFlags } from './config/flags.ts';
 import { requireConfig } from './config/resolve.ts';
 import type { Config } from './config/schema.ts';

@@ -3,7 +3,11 @@
 import { systemChance } from '../base/chance.ts';
 import { invalidOption, requireKnownOptions, resolveSignal } from '../base/options.ts';
 import { systemClock } from '../base/time.ts';
-import { type CheckpointOptions, resolveCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
+import {
+  type CheckpointOptions,
+  MEMORY_DEFAULTS,
+  resolveCheckpointOptions,
+} from '../checkpoint/checkpoint-options.ts';
 import { checkedMachine } from '../engine/check-determinism.ts';
 import { type CallableMachine, requireMachineChain } from '../engine/machine.ts';
 import {
@@ -16,15 +20,12 @@ import { DeadlineTable } from '../keyvalue/deadline-table.ts';
 import { type DurabilityChoice, resolveDurability } from '../log/durability.ts';
 import { type LogOptions, resolveLogOptions } from '../log/log-options.ts';
 import { type LocalOptions, resolveLocalOptions } from '../ordering/local-options.ts';
-import { MemoryFileSystem } from '../storage/memory-file-system.ts';
+import { MEMORY_DIR, MemoryFileSystem } from '../storage/memory-file-system.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { assemble, type Doors, type RecoveryProgress, Wiring } from './assemble.ts';
 import { closeDataDirectory, openDataDirectory } from './data-directory.ts';
 import { NodeEvents } from './events.ts';
 import { Node } from './node.ts';
-
-/** `dir` of a node that keeps everything in memory. */
-export const MEMORY_DIR = 'memory:';
 
 /** How commands get their order; made by `local()`. */
 export interface OrderingChoice {
@@ -117,11 +118,7 @@ export async function open(
   const machine = resolveMachine(options, { clock: doors.clock, deadlines });
   const log = resolveLogOptions(options.log ?? {});
   const durability = resolveDurability(options.durability ?? 'synced');
-  const checkpoint = resolveCheckpointOptions({
-    ...options.checkpoint,
-    // With the memory of the process goes what a checkpoint would be for.
-    ...(options.dir === MEMORY_DIR ? { checkpointOnClose: false } : {}),
-  });
+  const checkpoint = resolveCheckpointOptions(checkpointOptions(options));
   const wiring = new Wiring();
   const dataDir = options.dir === MEMORY_DIR ? '/memory' : options.dir.replace(/(?<=.)\/+$/, '');
   const directory = await openDataDirectory({
@@ -157,6 +154,13 @@ export async function open(
     await closeDataDirectory(directory);
     throw error;
   }
+}
+
+function checkpointOptions({ dir, checkpoint = {} }: OpenOptions): CheckpointOptions {
+  if (dir !== MEMORY_DIR) return checkpoint;
+  const given = Object.entries(checkpoint).filter(([, value]) => value !== undefined);
+  // With the memory of the process goes what a checkpoint at its end would be for.
+  return { ...MEMORY_DEFAULTS, ...Object.fromEntries(given), checkpointOnClose: false };
 }
 
 function resolveMachine(

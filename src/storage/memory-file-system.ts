@@ -20,6 +20,9 @@ import { lockedError, simulatedSystemError, systemCodeOf } from './system-error.
 /** First allocation of a file, in bytes. */
 const CAPACITY_BYTES_MIN = 4096;
 
+/** Names no directory, but files in memory. */
+export const MEMORY_DIR = 'memory:';
+
 export class MemoryFileSystem implements FileSystem {
   readonly #root: DirectoryNode<MemoryContent> = { kind: 'directory', entries: new Map() };
   readonly #locked = new Map<MemoryContent, string>();

@@ -1,7 +1,12 @@
 /** When checkpoints are taken. Everything composes: whichever is due first. */
 
-import { TidemarkError } from '../../base/errors.ts';
-import { invalidOption, requireInteger, requireKnownOptions } from '../../base/options.ts';
+import type { TidemarkError } from '../../base/errors.ts';
+import {
+  contradictingOptions,
+  invalidOption,
+  requireInteger,
+  requireKnownOptions,
+} from '../../base/options.ts';
 import { OPTIMAL_DEFAULTS, type OptimalOptions } from './optimal.ts';
 import { STEPWISE_DEFAULTS, type StepwiseOptions } from './stepwise.ts';
 
@@ -54,21 +59,17 @@ export function resolveSchedule(options: Schedule): Schedule {
   if (checkpointLogBytes !== 0) {
     requireInteger('checkpointLogBytes', checkpointLogBytes, 64 * 1024, Number.MAX_SAFE_INTEGER);
   }
-  return Object.freeze({
-    checkpointIntervalMs,
-    checkpointEntries,
-    checkpointLogBytes,
-    adaptive: resolveAdaptive(adaptive),
-  });
+  const resolved = { checkpointIntervalMs, checkpointEntries, checkpointLogBytes };
+  return Object.freeze({ ...resolved, adaptive: resolveAdaptive(adaptive, checkpointIntervalMs) });
 }
 
-function resolveAdaptive(options: AdaptiveSchedule): AdaptiveSchedule {
+function resolveAdaptive(options: AdaptiveSchedule, fixedMs: number): AdaptiveSchedule {
   if (options.kind === 'off') {
     requireKnownOptions('adaptive', options, SCHEDULE_DEFAULTS.adaptive);
     return SCHEDULE_DEFAULTS.adaptive;
   }
   if (options.kind === 'stepwise') return resolveStepwise(options);
-  if (options.kind === 'optimal') return resolveOptimal(options);
+  if (options.kind === 'optimal') return resolveOptimal(options, fixedMs);
   throw invalidOption('adaptive.kind', (options as { kind: unknown }).kind, 'off, stepwise or optimal');
 }
 
@@ -86,7 +87,7 @@ function resolveStepwise(options: AdaptiveSchedule & { kind: 'stepwise' }): Adap
   return Object.freeze(resolved);
 }
 
-function resolveOptimal(options: AdaptiveSchedule & { kind: 'optimal' }): AdaptiveSchedule {
+function resolveOptimal(options: AdaptiveSchedule & { kind: 'optimal' }, fixedMs: number): AdaptiveSchedule {
   const defaults = { kind: 'optimal', ...OPTIMAL_DEFAULTS } as const;
   requireKnownOptions('adaptive', options, defaults);
   const resolved = { ...defaults, ...options };
@@ -97,6 +98,14 @@ function resolveOptimal(options: AdaptiveSchedule & { kind: 'optimal' }): Adapti
   if (rtoMs !== 0) requireInterval('adaptive.rtoMs', rtoMs);
   if (pauseMsMin > intervalMsMax) throw contradiction(resolved, 'pauseMsMin', 'intervalMsMax');
   if (rpoMs !== 0 && pauseMsMin > rpoMs) throw contradiction(resolved, 'pauseMsMin', 'rpoMs');
+  if (fixedMs !== 0 && pauseMsMin > fixedMs) {
+    const pause = ['adaptive.pauseMsMin', pauseMsMin] as const;
+    throw contradictingOptions(
+      pause,
+      ['checkpointIntervalMs', fixedMs],
+      'one demands what the other forbids',
+    );
+  }
   return Object.freeze(resolved);
 }
 
@@ -104,17 +113,15 @@ function requireInterval(name: string, value: unknown): void {
   requireInteger(name, value, INTERVAL_MS_MIN, INTERVAL_MS_MAX);
 }
 
-/** Two options of which one demands what the other forbids. */
+/** The first must not be above the second. */
 function contradiction<Options extends object>(
   options: Options,
   lower: keyof Options & string,
   upper: keyof Options & string,
 ): TidemarkError {
-  const [least, most] = [String(options[lower]), String(options[upper])];
-  return new TidemarkError(
-    'TIDEMARK_OPTION_INVALID',
-    `adaptive.${lower}, ${least}, and adaptive.${upper}, ${most}, contradict each other: ` +
-      'the first must not be above the second',
-    { remedy: 'fix-call', facts: { option: lower, value: least, other: upper, otherValue: most } },
+  return contradictingOptions(
+    [`adaptive.${lower}`, options[lower]],
+    [`adaptive.${upper}`, options[upper]],
+    'the first must not be above the second',
   );
 }

@@ -5,7 +5,7 @@
 
 import * as v from 'valibot';
 import { TidemarkError } from '../../base/errors.ts';
-import { checkpointFault } from './checkpoints.ts';
+import { checkpointFault, memoryDefaults } from './checkpoints.ts';
 import { readEnvironment } from './environment.ts';
 import { readConfigFile, readText } from './file.ts';
 import { type ConfigFlags, readFlags } from './flags.ts';
@@ -51,7 +51,10 @@ export async function resolveConfig(flags: ConfigFlags, environment: Environment
   }
   faults.push(...unusedBounds(chosen));
   faults.sort((left, right) => lineOf(left) - lineOf(right));
-  const config = faults.length > 0 ? null : v.parse(CONFIG_SCHEMA, treeOf([...chosen.values()]));
+  const config =
+    faults.length > 0
+      ? null
+      : v.parse(CONFIG_SCHEMA, treeOf([...chosen.values(), ...memoryDefaults(chosen)]));
   const fault = config === null ? null : checkpointFault(config, chosen);
   if (fault !== null) return { config: null, origins, faults: [fault] };
   return { config, origins, faults: faults.slice(0, FAULTS_MAX) };

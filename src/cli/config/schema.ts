@@ -168,8 +168,12 @@ const checkpoint = v.strictObject({
   ),
   adaptive: v.optional(adaptive, {}),
   checkpointAgeMs: v.optional(
-    duration('every checkpoint younger than this is kept', { min: 0, max: 3650 * DAY_MS }),
+    duration('every checkpoint younger than this is kept; `memory:` has 0', { min: 0, max: 3650 * DAY_MS }),
     CHECKPOINT_DEFAULTS.checkpointAgeMs,
+  ),
+  agedKept: v.optional(
+    count('of those younger at most so many, evenly spaced', { min: 2, max: 1000 }),
+    CHECKPOINT_DEFAULTS.agedKept,
   ),
   generations: v.optional(generations, {}),
   spacedKept: v.optional(
@@ -185,7 +189,10 @@ const checkpoint = v.strictObject({
     CHECKPOINT_DEFAULTS.checkpointBytesMax,
   ),
   logAgeMs: v.optional(
-    duration('the log is kept for rewinding back to here', { min: 0, max: 3650 * DAY_MS }),
+    duration('the log is kept for rewinding back to here; `memory:` has 0', {
+      min: 0,
+      max: 3650 * DAY_MS,
+    }),
     CHECKPOINT_DEFAULTS.logAgeMs,
   ),
   logBytesMax: v.optional(
