@@ -47,6 +47,7 @@ async function make(checkpointsKept = 3): Promise<Made> {
         if (made.compactionFailure !== null) throw made.compactionFailure;
         made.committed.push([info.index, disk.store.compactableIndex(() => 0)]);
       },
+      onRemoved: () => undefined,
       onFailed: (failure) => made.failures.push(failure),
       onProblem: (problem) => made.problems.push(problem),
     }),

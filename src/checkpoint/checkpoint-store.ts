@@ -15,7 +15,7 @@
  */
 
 import type { Chance } from '../base/chance.ts';
-import { isTidemarkError, type TidemarkError } from '../base/errors.ts';
+import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { invalidOption } from '../base/options.ts';
 import { type Index, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
@@ -92,6 +92,7 @@ export class CheckpointStore {
   readonly #held: FoundCheckpoint[] = [];
   #isClean = false;
   #isRemoving = true;
+  #isClosed = false;
   /** Tags put on and taken off, and removals, one after the other; never rejects. */
   #changes: Promise<void> = Promise.resolve();
 
@@ -310,28 +311,47 @@ export class CheckpointStore {
   }
 
   /**
-   * Removes the checkpoints that no policy keeps, with the files that only they need. None while the one that
-   * the state was installed from is not verified to its end: newer ones may build upon damage that nobody has
-   * met yet; and none while a tag cannot be read. After a failure that will not pass none is removed until
-   * the next start: what is durably gone is then unknown.
+   * Removes the checkpoints that no policy keeps, with the files that only they need: exactly `removable`.
+   * After a failure that will not pass none is removed until the next start: what is durably gone is then
+   * unknown.
+   * @returns What was removed.
    */
-  removeOld(): Promise<void> {
-    return this.#afterChanges(() => this.#removeOld());
+  removeOld(): Promise<readonly FoundCheckpoint[]> {
+    return this.#afterChanges(async () => {
+      const old = this.removable;
+      try {
+        await this.#removeThese(old);
+      } catch (error) {
+        this.#isRemoving = isTidemarkError(error) && error.remedy === 'retry';
+        throw error;
+      }
+      return old;
+    });
   }
 
-  async #removeOld(): Promise<void> {
-    const old = this.retained()
-      .filter(({ reasons }) => reasons.length === 0)
-      .map(({ point }) => point.found)
-      .filter((found) => !this.#held.includes(found));
-    if (old.length === 0 || !this.#isRemoving || this.#installed?.isVerified === false) return;
-    if (this.#tags.damages.length > 0) return;
-    try {
-      await this.#removeThese(old);
-    } catch (error) {
-      this.#isRemoving = isTidemarkError(error) && error.remedy === 'retry';
-      throw error;
-    }
+  /** What nothing keeps and nobody reads, oldest first; empty while something is in the way of removing. */
+  get removable(): readonly FoundCheckpoint[] {
+    if (this.removalObstacle !== null) return [];
+    const old = this.retained().filter(({ reasons }) => reasons.length === 0);
+    return old.flatMap(({ point: { found } }) => (this.#held.includes(found) ? [] : [found])).reverse();
+  }
+
+  /**
+   * Why none is removed; null when nothing is in the way. While the one that the state was installed from is
+   * not verified to its end, newer ones may build upon damage that nobody has met yet; a tag that cannot be
+   * read may keep any.
+   */
+  get removalObstacle(): string | null {
+    const [damaged] = this.#tags.damages;
+    if (damaged !== undefined) return `the tag in ${damaged.file} cannot be read`;
+    if (this.#installed?.isVerified === false) return 'the checkpoint of the start is still being verified';
+    return this.#isRemoving ? null : 'an earlier removal failed; the next start goes on with it';
+  }
+
+  /** Nothing is changed any more once it resolves. */
+  close(): Promise<void> {
+    this.#isClosed = true;
+    return this.#changes;
   }
 
   /**
@@ -390,22 +410,29 @@ export class CheckpointStore {
 
   /** Runs `change` when those before it have ended, well or not: each has its own caller. */
   #afterChanges<Result>(change: () => Promise<Result>): Promise<Result> {
+    if (this.#isClosed) return Promise.reject(notOpen());
     const run = this.#changes.then(change);
     const settled = (): void => undefined;
     this.#changes = run.then(settled, settled);
     return run;
   }
 
+  /** Index files first: what they name may go only once they are durably gone. */
   async #removeThese(old: readonly FoundCheckpoint[]): Promise<void> {
     const { fs } = this.#config;
-    for (const found of old.toReversed()) {
-      await this.#remove(found.path);
-      this.#usable = this.#usable.filter((other) => other !== found);
+    const left = [...old];
+    // Nobody may find, and begin to read, one whose files are going.
+    this.#usable = this.#usable.filter((found) => !old.includes(found));
+    try {
+      for (; left.length > 0; left.shift()) await this.#remove(left[0]!.path);
+    } finally {
+      this.#usable = [...this.#usable, ...left].sort((one, other) => compareInfos(one.info, other.info));
     }
-    await fs.syncDirectory(this.#dir);
+    if (old.length > 0) await fs.syncDirectory(this.#dir);
     if (!this.#isClean) return;
-    for (const path of this.#unneeded()) await this.#remove(path);
-    await fs.syncDirectory(this.#dir);
+    const unneeded = this.#unneeded(); // Also what an earlier removal had to leave.
+    for (const path of unneeded) await this.#remove(path);
+    if (unneeded.length > 0) await fs.syncDirectory(this.#dir);
   }
 
   /**
@@ -529,6 +556,11 @@ function isOf(tag: Tag, info: CheckpointInfo): boolean {
 
 function compareNames(one: string, other: string): number {
   return one < other ? -1 : 1;
+}
+
+function notOpen(): TidemarkError {
+  const message = 'the node is closed: its checkpoints stay as they are';
+  return new TidemarkError('TIDEMARK_NOT_OPEN', message, { remedy: 'fix-call' });
 }
 
 function tooManyTags(name: string): TidemarkError {

@@ -9,6 +9,7 @@ import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import type { Index, Timeline } from '../base/positions.ts';
 import type { CheckpointInfo } from './checkpoint-info.ts';
 import type { CheckpointStore } from './checkpoint-store.ts';
+import type { FoundCheckpoint } from './survey-checkpoints.ts';
 import type { CheckpointFacts, TreeSource, WrittenCheckpoint } from './write-checkpoint.ts';
 
 /** A state held as it is at one index, with its root computed. */
@@ -29,6 +30,8 @@ export interface CheckpointerConfig {
   readonly hold: () => Promise<HeldState>;
   /** A checkpoint is durable, and older ones are removed. */
   readonly onCommitted: (written: WrittenCheckpoint) => Promise<void>;
+  /** Older ones are gone. */
+  readonly onRemoved: (removed: readonly FoundCheckpoint[]) => void;
   /** An attempt failed: everything is as it was. Told once, whoever asked for it. */
   readonly onFailed: (error: unknown) => void;
   /**
@@ -130,13 +133,13 @@ export class Checkpointer {
   }
 
   async #committed(written: WrittenCheckpoint): Promise<void> {
-    const { store, onCommitted, onProblem } = this.#config;
+    const { store, onCommitted, onRemoved, onProblem } = this.#config;
     const note = (error: unknown): void => {
       if (!isTidemarkError(error)) throw error;
       onProblem(error);
     };
     // It is durable: what fails from here on is nothing that who asked for it would have to know.
-    await store.removeOld().catch(note);
+    await store.removeOld().then(onRemoved).catch(note);
     await onCommitted(written).catch(note);
   }
 }

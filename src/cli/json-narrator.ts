@@ -11,6 +11,7 @@ const LEVELS: Readonly<Record<NodeHappening['kind'], 'debug' | 'info' | 'warn'>>
   'checkpoint-failed': 'warn',
   'checkpoint-started': 'debug',
   'checkpoint-taken': 'info',
+  'checkpoints-removed': 'debug',
   'cleanup-failed': 'warn',
   'damage-found': 'warn',
   late: 'warn',

@@ -43,6 +43,8 @@ export type NodeHappening =
   | { readonly kind: 'checkpoint-started'; readonly index: Index }
   /** It is durable and was read back. */
   | { readonly kind: 'checkpoint-taken'; readonly checkpoint: CheckpointSummary }
+  /** Nothing keeps these any more: the entries they were of, oldest first. */
+  | { readonly kind: 'checkpoints-removed'; readonly indices: readonly Index[] }
   /**
    * `checkpoint-failed`: it was given up; older checkpoints and the log are as they were. `cleanup-failed`:
    * it was taken, but older ones could not be removed or the log not be compacted, which a later one will.

@@ -75,19 +75,20 @@ export class History {
     if (this.#isClosed) throw notOpen();
     if (this.#views >= VIEWS_MAX) throw tooManyViews(VIEWS_MAX);
     this.#views++;
-    const held: (() => void)[] = [];
+    const held = new Map<FoundCheckpoint, () => void>();
     const release = (): void => {
       this.#views--;
-      for (const one of held) one();
+      for (const one of held.values()) one();
     };
     const hold = { after: this.#oldestIndex() };
     this.#held.add(hold);
     try {
       await this.#config.log.sync(); // What was acknowledged before is part of the past.
-      const point = await findPoint(this.#kept(), toPoint(input, clock.now()), clock.now());
-      const checkpoints = store.checkpoints.filter(({ info }) => info.index <= lastWholeIndex(point));
-      for (const found of checkpoints) held.push(store.hold(found));
+      for (const found of store.checkpoints) held.set(found, store.hold(found)); // Each may be the nearest.
+      const point = await findPoint(this.#kept([...held.keys()]), toPoint(input, clock.now()), clock.now());
+      const checkpoints = [...held.keys()].filter(({ info }) => info.index <= lastWholeIndex(point));
       const opened = await openPast({ ...this.#input(checkpoints, point.time, options), verifies }, point);
+      letGo(held, ({ info }) => info.index === opened.checkpoint);
       if (!this.#isClosed) return this.#track(opened, release);
       await opened.close();
       throw notOpen();
@@ -122,12 +123,15 @@ export class History {
 
   /** Nothing before is read, wherever the point turns out to be. */
   #oldestIndex(): Index {
-    return oldestReplayable(this.#kept())?.index ?? previousIndex(this.#config.log.firstIndex);
+    return (
+      oldestReplayable(this.#kept(this.#config.store.checkpoints))?.index ??
+      previousIndex(this.#config.log.firstIndex)
+    );
   }
 
-  #kept(): KeptHistory {
-    const { log, store, indexOfTag } = this.#config;
-    return { log, checkpoints: store.checkpoints.map(({ info }) => info), indexOfTag };
+  #kept(checkpoints: readonly FoundCheckpoint[]): KeptHistory {
+    const { log, indexOfTag } = this.#config;
+    return { log, checkpoints: checkpoints.map(({ info }) => info), indexOfTag };
   }
 
   #input(
@@ -150,5 +154,14 @@ export class History {
       signal: signal ?? null,
       onProgress: onProgress ?? (() => undefined),
     };
+  }
+}
+
+/** Of all but those that are still read. */
+function letGo(held: Map<FoundCheckpoint, () => void>, isRead: (found: FoundCheckpoint) => boolean): void {
+  for (const [found, release] of held) {
+    if (isRead(found)) continue;
+    release();
+    held.delete(found);
   }
 }

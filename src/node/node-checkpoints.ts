@@ -18,6 +18,7 @@ import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import { Checkpointer, type HeldState } from '../checkpoint/checkpointer.ts';
 import { damageOf, isUnreadable } from '../checkpoint/damage.ts';
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts';
+import { bytesOf } from '../checkpoint/retention.ts';
 import {
   resolveSchedule,
   SCHEDULE_DEFAULTS,
@@ -29,6 +30,7 @@ import {
   type ScheduleStats,
   type StartCost,
 } from '../checkpoint/schedule/scheduler.ts';
+import type { FoundCheckpoint } from '../checkpoint/survey-checkpoints.ts';
 import { requireTagName } from '../checkpoint/tags.ts';
 import type { WrittenCheckpoint } from '../checkpoint/write-checkpoint.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -66,6 +68,16 @@ export interface KeptCheckpoint extends CheckpointSummary {
   readonly tags: readonly string[];
   /** What keeps it alive, for people: `among the newest 3`, `tag before-deploy`; nothing: it goes next. */
   readonly keptBecause: readonly string[];
+}
+
+/** What a removal of old checkpoints took, or would take. */
+export interface PrunedCheckpoints {
+  /** Oldest first. */
+  readonly removed: readonly CheckpointSummary[];
+  /** Bytes of the files that only these needed. */
+  readonly bytesFreed: number;
+  /** Why nothing is removed at all just now; null when nothing is in the way. */
+  readonly obstacle: string | null;
 }
 
 export interface NodeCheckpointsConfig {
@@ -110,6 +122,7 @@ export class NodeCheckpoints {
       position: () => ({ timeline: status.current.timeline, index: engine.position.index }),
       hold: () => this.#hold(),
       onCommitted: (written) => this.#committed(written),
+      onRemoved: (removed) => this.#noteRemoved(removed),
       onFailed: (error) => {
         this.#noteFailure('checkpoint-failed', error);
         this.#scheduler?.attemptFailed();
@@ -167,12 +180,25 @@ export class NodeCheckpoints {
 
   /** @throws TidemarkError TIDEMARK_OPTION_INVALID for a bad name, or without a checkpoint of that index. */
   async tag(name: string, index: number): Promise<void> {
+    this.#requireRunning();
     await this.#config.store.tag(name, index);
   }
 
   /** Returns whether there was one. */
-  untag(name: string): Promise<boolean> {
+  async untag(name: string): Promise<boolean> {
+    this.#requireRunning();
     return this.#config.store.untag(name);
+  }
+
+  /** Removes what nothing keeps, and the log behind it; or only tells what that would be. */
+  async prune(how: 'remove' | 'dry-run'): Promise<PrunedCheckpoints> {
+    this.#requireRunning();
+    const { store } = this.#config;
+    if (how === 'dry-run') return prunedOf(store, store.removable);
+    const removed = await store.removeOld();
+    this.#noteRemoved(removed);
+    await this.#compactLog();
+    return prunedOf(store, removed);
   }
 
   /** From here on checkpoints are taken when they are due. */
@@ -215,12 +241,16 @@ export class NodeCheckpoints {
   }
 
   async #committed({ info, busyMs }: WrittenCheckpoint): Promise<void> {
-    const { options, store, log, status, history } = this.#config;
     this.#noteTaken(info);
     if (this.#scheduler !== null) {
       this.#scheduler.taken({ held: this.#held, busyMs, durationMs: info.cost.durationMs });
-      noteService(status, this.#scheduler.failures, 'running');
+      noteService(this.#config.status, this.#scheduler.failures, 'running');
     }
+    await this.#compactLog();
+  }
+
+  async #compactLog(): Promise<void> {
+    const { options, store, log, history } = this.#config;
     const isWanted = options.compactLogAfterCheckpoint && this.#stopped === null;
     const compactable = store.compactableIndex((index) => log.sealedBytesAfter(index));
     if (!isWanted || compactable === null) return;
@@ -240,6 +270,7 @@ export class NodeCheckpoints {
     const isDue = engine.position.index > (store.base?.index ?? 0);
     if (isLastWanted && isDue && engine.keysToLoad === 0) await this.take().catch(() => undefined);
     await this.#checkpointer.close();
+    await store.close();
     await this.#loaded.catch(() => undefined);
     await this.#settingAside;
     await checkpoint?.files.close();
@@ -369,6 +400,15 @@ export class NodeCheckpoints {
     this.#config.onEvent({ kind: 'checkpoint-taken', checkpoint });
   }
 
+  #noteRemoved(removed: readonly FoundCheckpoint[]): void {
+    if (removed.length === 0) return;
+    this.#config.onEvent({ kind: 'checkpoints-removed', indices: removed.map(({ info }) => info.index) });
+  }
+
+  #requireRunning(): void {
+    if (this.#stopped !== null) throw this.#stopped;
+  }
+
   #noteFailure(kind: 'checkpoint-failed' | 'cleanup-failed', error: unknown): void {
     const failure = failureOf(error);
     this.#lastFailure = failure.message;
@@ -384,8 +424,20 @@ function closedTooEarly(): TidemarkError {
 /** Members never change while one process orders. */
 const NO_CHANGE = toIndex(0);
 
+/** @param removed What a removal took, or would take now. */
+export function prunedOf(store: CheckpointStore, removed: readonly FoundCheckpoint[]): PrunedCheckpoints {
+  const filesOf = (checkpoints: readonly FoundCheckpoint[]): number =>
+    bytesOf(checkpoints.map(({ info }) => info));
+  const left = store.checkpoints.filter((found) => !removed.includes(found));
+  return {
+    removed: removed.map(({ info, path }) => summaryOf(info, path)),
+    bytesFreed: filesOf([...left, ...removed]) - filesOf(left),
+    obstacle: store.removalObstacle,
+  };
+}
+
 /** @param path Of its index file. */
-function summaryOf(info: CheckpointInfo, path: string): CheckpointSummary {
+export function summaryOf(info: CheckpointInfo, path: string): CheckpointSummary {
   const { index, root, kind, keys, takenAt, files, cost } = info;
   return {
     file: path.slice(path.lastIndexOf('/') + 1),

@@ -24,7 +24,12 @@ import type { ExpiringOrdering } from './expiring-ordering.ts';
 import { HeldState } from './held-state.ts';
 import type { History, OpenPastOptions } from './history.ts';
 import type { Lateness } from './lateness.ts';
-import type { CheckpointSummary, KeptCheckpoint, NodeCheckpoints } from './node-checkpoints.ts';
+import type {
+  CheckpointSummary,
+  KeptCheckpoint,
+  NodeCheckpoints,
+  PrunedCheckpoints,
+} from './node-checkpoints.ts';
 import { PastView } from './past-view.ts';
 import type { ProcessHold } from './process-hold.ts';
 import type { RehearsingOrdering } from './rehearsing-ordering.ts';
@@ -114,6 +119,12 @@ export interface CheckpointStats {
   readonly failure: string | null;
   /** When the next is due, and what they cost. */
   readonly schedule: ScheduleStats | null;
+}
+
+/** Options of `Node.prune`. */
+export interface PruneOptions {
+  /** Only tells what would go. @default false */
+  readonly dryRun?: boolean;
 }
 
 /** Options of `Node.checkpoint`. */
@@ -307,6 +318,14 @@ export class Node<Commands, Queries> {
   /** Takes a tag off; what only it kept goes with the next checkpoint. Resolves to whether there was one. */
   untag(name: string): Promise<boolean> {
     return this.#parts.checkpoints.untag(name);
+  }
+
+  /**
+   * Removes at once the checkpoints that nothing keeps, as the next checkpoint would, and gives back the log
+   * behind them. With `dryRun` it only tells what would go.
+   */
+  prune(options: PruneOptions = {}): Promise<PrunedCheckpoints> {
+    return this.#parts.checkpoints.prune(options.dryRun === true ? 'dry-run' : 'remove');
   }
 
   /**
