@@ -9,7 +9,8 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type LogFinding, readLog } from '../src/log/read-log.ts';
+import { readLog } from '../src/log/read-log.ts';
+import type { LogFinding } from '../src/log/verify-segment.ts';
 import { open } from '../src/node/open.ts';
 import { diskFrom, readDisk } from './support/disk-bytes.ts';
 import { InterposedFileSystem, refuse } from './support/interposed-file-system.ts';

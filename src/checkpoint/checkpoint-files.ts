@@ -136,6 +136,12 @@ export class CheckpointFiles implements StoredFiles {
     source.windows = source.windows.filter(({ to }) => to > offset);
   }
 
+  /** Forgets the window of a file that begins at `offset`. */
+  forgetWindow(number: number, offset: number): void {
+    const source = this.#sources.get(number);
+    if (source !== undefined) source.windows = source.windows.filter(({ from }) => from !== offset);
+  }
+
   /** Forgets everything read ahead. */
   forgetAll(): void {
     for (const source of this.#sources.values()) source.windows = [];

@@ -35,6 +35,8 @@ export interface OpeningContext {
 export class OpenCheckpoint {
   readonly found: FoundCheckpoint;
   readonly files: CheckpointFiles;
+  /** The same, one by one. */
+  readonly opened: readonly OpenedFile[];
   readonly #context: OpeningContext;
   /** Chunks to verify before anything is served, and while the node serves. */
   #first: readonly ChunkJob[];
@@ -55,6 +57,7 @@ export class OpenCheckpoint {
     this.#context = context;
     this.found = found;
     this.files = new CheckpointFiles(found.path, parts.opened);
+    this.opened = parts.opened;
     this.#first = parts.first;
     this.#rest = parts.rest;
   }

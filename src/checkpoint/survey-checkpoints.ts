@@ -76,7 +76,8 @@ async function listFiles(fs: FileSystem, dir: string): Promise<{ name: string; p
   return files;
 }
 
-async function readIndexFile(
+/** One index file: what it says, or what is wrong with it. @throws as `surveyCheckpoints`. */
+export async function readIndexFile(
   fs: FileSystem,
   path: string,
   clusterId: string | null,

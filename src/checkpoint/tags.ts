@@ -5,6 +5,7 @@
  * keep any checkpoint alive: as long as there is one, none is removed.
  */
 
+import { isTidemarkError } from '../base/errors.ts';
 import { invalidOption } from '../base/options.ts';
 import type { Index, Timeline } from '../base/positions.ts';
 import { isHex, isIntegerFrom } from '../log/json-fields.ts';
@@ -51,15 +52,25 @@ export async function readTags(fs: FileSystem, dir: string, clusterId: string): 
   const damages: { file: string; reason: string }[] = [];
   for (const file of (await fs.list(dir)).filter((name) => name.endsWith(SUFFIX)).sort()) {
     const path = `${dir}/${file}`;
-    const isFile = (await fs.stat(path))?.kind === 'file';
-    const tag = isFile ? await readSealedLine(fs, path, FIELD_RULES) : null;
-    if (tag === null) damages.push({ file: path, reason: 'it is not what was written' });
-    else if (`${tag.name}${SUFFIX}` !== file)
-      damages.push({ file: path, reason: `it is the tag ${tag.name}` });
-    else if (tag.clusterId !== clusterId) damages.push({ file: path, reason: 'it is of another cluster' });
+    const tag = await readTag(fs, path, clusterId);
+    if (typeof tag === 'string') damages.push({ file: path, reason: tag });
     else tags.push(tag);
   }
   return { tags, damages };
+}
+
+/** One tag, or why its file cannot be used. */
+async function readTag(fs: FileSystem, path: string, clusterId: string): Promise<Tag | string> {
+  try {
+    const isFile = (await fs.stat(path))?.kind === 'file';
+    const tag = isFile ? await readSealedLine(fs, path, FIELD_RULES) : null;
+    if (tag === null) return 'it is not what was written';
+    if (!path.endsWith(`/${tag.name}${SUFFIX}`)) return `it is the tag ${tag.name}`;
+    return tag.clusterId === clusterId ? tag : 'it is of another cluster';
+  } catch (error) {
+    if (isTidemarkError(error, 'TIDEMARK_IO')) return error.message;
+    throw error;
+  }
 }
 
 export function tagPath(dir: string, name: string): string {

@@ -3,16 +3,18 @@
 import { isTidemarkError } from '../base/errors.ts';
 import { type Index, laterOf, toIndex } from '../base/positions.ts';
 import { systemClock } from '../base/time.ts';
-import { chainBytes } from '../checkpoint/checkpoint-info.ts';
+import { CHECKPOINTS_DIR } from '../checkpoint/checkpoint-name.ts';
 import { type FoundCheckpoint, surveyCheckpoints } from '../checkpoint/survey-checkpoints.ts';
-import { verifyCheckpoints } from '../checkpoint/verify-checkpoints.ts';
+import { readTags } from '../checkpoint/tags.ts';
+import { bytesOfFiles, verifyCheckpoints } from '../checkpoint/verify-checkpoints.ts';
 import { decodeActivation } from '../engine/activation.ts';
 import { forEachCommand } from '../engine/entry.ts';
 import { decodeRewind } from '../engine/rewind-entry.ts';
-import { isReplayable, type LogFinding, readLog } from '../log/read-log.ts';
+import { isReplayable, readLog } from '../log/read-log.ts';
 import type { LogRecord } from '../log/segment-reader.ts';
 import { readStatus } from '../log/status.ts';
 import type { Status } from '../log/status-content.ts';
+import type { LogFinding } from '../log/verify-segment.ts';
 import { requireSameHistory } from '../node/restore.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { bytesIn, countingFileSystem } from './counting-file-system.ts';
@@ -61,6 +63,7 @@ export async function verify(dir: string, json: boolean): Promise<number> {
     finding: (finding) => findings.push(finding),
   });
   const checked = await checkCheckpoints(fs, dir, { status, findings });
+  findings.push(...(await checkTags(fs, dir, status)));
   const missing = missingState(dir, status, checked.newest, lastIndex);
   if (missing !== null) findings.push(missing);
   const ok = !findings.some((finding) => finding.kind === 'damage');
@@ -82,14 +85,13 @@ export async function verify(dir: string, json: boolean): Promise<number> {
   return recoverable ? EXIT_CODES.repair : EXIT_CODES.restore;
 }
 
-/** Each checkpoint is read twice: by checksum, then node by node. */
+/** Every file of checkpoints is read twice: by checksum, then node by node. */
 async function estimateBytes(
   fs: FileSystem,
   dir: string,
   checkpoints: readonly FoundCheckpoint[],
 ): Promise<number> {
-  const needed = checkpoints.reduce((sum, { info }) => sum + 2 * chainBytes(info), 0);
-  return needed + (await bytesIn(fs, `${dir}/log`));
+  return 2 * bytesOfFiles(checkpoints) + (await bytesIn(fs, `${dir}/log`));
 }
 
 interface Report {
@@ -181,6 +183,17 @@ async function checkCheckpoints(
     }
   }
   return { checkpoints, bytes, newest };
+}
+
+/** A tag that cannot be read may keep any checkpoint alive: none is removed any more. */
+async function checkTags(fs: FileSystem, dir: string, { clusterId }: Status): Promise<LogFinding[]> {
+  const { damages } = await readTags(fs, `${dir}/${CHECKPOINTS_DIR}`, clusterId);
+  return damages.map(({ file, reason }) => ({
+    kind: 'damage',
+    file,
+    offset: null,
+    message: `the tag cannot be used: ${reason}; no checkpoint is removed until it is gone or mended`,
+  }));
 }
 
 function printReport(report: Report): void {

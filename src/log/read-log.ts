@@ -7,43 +7,15 @@
 import { isTidemarkError } from '../base/errors.ts';
 import { type Index, laterOf, toIndex } from '../base/positions.ts';
 import type { FileSystem } from '../storage/file-system.ts';
-import { follows, replayEntries } from './read-records.ts';
+import { replayEntries } from './read-records.ts';
 import { promisedIndex } from './recover.ts';
 import type { SegmentHeader } from './segment.ts';
 import type { Segment } from './segment-file.ts';
-import { type LogRecord, type ReadStep, SegmentReader } from './segment-reader.ts';
+import { readStatus } from './status.ts';
 import type { Status } from './status-content.ts';
-import { type SealedSegment, surveyLog } from './survey.ts';
+import { surveyLog } from './survey.ts';
 import { examineTail, lastIndexOf, type Tail } from './tail.ts';
-
-/** Something that is wrong with the log, or that recovery will discard. */
-export interface LogFinding {
-  /** `damage`: acknowledged entries cannot be read. `torn`: an unfinished write, which recovery discards. */
-  readonly kind: 'damage' | 'torn' | 'warning';
-  readonly file: string;
-  /** In bytes from the start of the file; null when it concerns the whole file. */
-  readonly offset: number | null;
-  readonly message: string;
-}
-
-export interface SegmentSummary {
-  readonly file: string;
-  readonly header: SegmentHeader;
-  readonly isSealed: boolean;
-  /** Where its records end, in bytes. */
-  readonly end: number;
-  readonly firstIndex: Index;
-  /** Index of its last entry that verifies; below `firstIndex` when there is none. */
-  readonly lastIndex: Index;
-  readonly entries: number;
-}
-
-export interface LogVisitor {
-  segment?(summary: SegmentSummary): void;
-  /** The body is valid during the call. */
-  record?(record: LogRecord, file: string): void;
-  finding?(finding: LogFinding): void;
-}
+import { type LogVisitor, tellDamage, verifySegment } from './verify-segment.ts';
 
 /**
  * Walks the whole log, verifying every record, and tells `visitor` what it finds: all damage, not the first.
@@ -73,12 +45,18 @@ export async function readLog(
     });
   }
   for (const [at, segment] of survey.sealed.entries()) {
-    await readSegment(fs, segment, survey.sealed[at + 1]?.header ?? survey.tail.header, visitor);
+    const next = survey.sealed[at + 1]?.header ?? survey.tail.header;
+    try {
+      await verifySegment(fs, segment, next, visitor);
+    } catch (error) {
+      const isGone = isTidemarkError(error, 'TIDEMARK_FILE_MISSING');
+      if (!isGone || !(await isCompacted(fs, dataDir, next))) throw error;
+    }
   }
   try {
     const tail = await examineMovingTail(fs, survey.tail);
     const end = tail.suffix.at(-1)?.endOffset ?? tail.proven.offset;
-    const lastIndex = await readSegment(fs, { ...survey.tail, end }, null, visitor);
+    const lastIndex = await verifySegment(fs, { ...survey.tail, end }, null, visitor);
     const known = promisedIndex(status);
     if (lastIndex < known) {
       const message = `the status knows of entry ${known}, but the log ends at ${lastIndex}`;
@@ -90,8 +68,14 @@ export async function readLog(
     visitor.finding?.({ kind: 'torn', file: survey.tail.path, offset, message });
   } catch (error) {
     const offset = tellDamage(error, survey.tail.path, visitor);
-    if (offset !== null) await readSegment(fs, { ...survey.tail, end: offset }, null, visitor);
+    if (offset !== null) await verifySegment(fs, { ...survey.tail, end: offset }, null, visitor);
   }
+}
+
+/** Whether a node that runs in the directory has compacted the segment before `next` away meanwhile. */
+async function isCompacted(fs: FileSystem, dataDir: string, next: SegmentHeader): Promise<boolean> {
+  const { status } = await readStatus(fs, dataDir);
+  return next.firstIndex <= status.firstIndex;
 }
 
 /** The entries that a log holds. */
@@ -132,63 +116,6 @@ export async function isReplayable(
   }
 }
 
-/** Passes an error on as a finding; returns the offset it names. */
-function tellDamage(error: unknown, file: string, visitor: LogVisitor): number | null {
-  const isRead = isTidemarkError(error, 'TIDEMARK_LOG_DAMAGED') || isTidemarkError(error, 'TIDEMARK_IO');
-  if (!isRead) throw error;
-  const offset = typeof error.facts['offset'] === 'number' ? error.facts['offset'] : null;
-  visitor.finding?.({ kind: 'damage', file, offset, message: error.message });
-  return offset;
-}
-
-/**
- * Reads one segment to its end or its first damage; returns the index of the last entry that verified.
- * @param next Header of the segment after it; null for the tail.
- */
-async function readSegment(
-  fs: FileSystem,
-  segment: SealedSegment,
-  next: SegmentHeader | null,
-  visitor: LogVisitor,
-): Promise<Index> {
-  const file = await fs.open(segment.path, 'read');
-  let entries = 0;
-  try {
-    const reader = new SegmentReader(file, segment.header, segment.end);
-    for (;;) {
-      const step = await nextStep(reader, segment.path, visitor);
-      if (step === null) return reader.position.previousIndex;
-      if (step.kind === 'record') {
-        if (step.record.type !== 'mark') entries++;
-        visitor.record?.(step.record, segment.path);
-        continue;
-      }
-      const { header, path, end } = segment;
-      const lastIndex = reader.position.previousIndex;
-      visitor.segment?.({
-        file: path,
-        header,
-        isSealed: next !== null,
-        end,
-        firstIndex: header.firstIndex,
-        lastIndex,
-        entries,
-      });
-      if (step.kind !== 'end' || step.offset < end) {
-        const reason = step.kind === 'end' ? 'zeros where a record must be' : step.reason;
-        const message = `entry ${lastIndex + 1} cannot be read (${reason}), inside the durable part`;
-        visitor.finding?.({ kind: 'damage', file: path, offset: step.offset, message });
-      } else if (next !== null && !follows(next, reader.position)) {
-        const message = `the segment after it, from entry ${next.firstIndex}, follows another record`;
-        visitor.finding?.({ kind: 'damage', file: path, offset: end, message });
-      }
-      return lastIndex;
-    }
-  } finally {
-    await file.close();
-  }
-}
-
 /**
  * Examines a tail that its node may be writing. A batch that becomes durable between the reading and the
  * search beyond it looks like damage, once: the next look passes it. Damage stays where it is.
@@ -203,15 +130,5 @@ export async function examineMovingTail(fs: FileSystem, segment: Segment): Promi
       if (offset === undefined || offset === damagedAt) throw error;
       damagedAt = offset;
     }
-  }
-}
-
-/** The next step, or null where the disk gives back an error instead of bytes. */
-async function nextStep(reader: SegmentReader, path: string, visitor: LogVisitor): Promise<ReadStep | null> {
-  try {
-    return await reader.next();
-  } catch (error) {
-    tellDamage(error, path, visitor);
-    return null;
   }
 }

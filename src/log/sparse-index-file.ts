@@ -2,7 +2,7 @@
 
 import { isTidemarkError } from '../base/errors.ts';
 import type { Index } from '../base/positions.ts';
-import type { FileSystem } from '../storage/file-system.ts';
+import type { FileStat, FileSystem } from '../storage/file-system.ts';
 import { removeIfThere, type Segment, sparseIndexPath } from './segment-file.ts';
 import { type ReaderPosition, SegmentReader, segmentStart } from './segment-reader.ts';
 import { SparseIndex } from './sparse-index.ts';
@@ -39,21 +39,42 @@ export async function startBefore(
 
 /** The sparse index of a sealed segment, or null: then reading starts at the segment's first record. */
 export async function readPoints(fs: FileSystem, segment: Segment): Promise<SparseIndex | null> {
-  const path = sparseIndexPath(segment.path);
   try {
-    const stat = await fs.stat(path);
-    if (stat === null || stat.bytes > POINTS_BYTES_MAX) return null;
-    const file = await fs.open(path, 'read');
-    try {
-      const bytes = new Uint8Array(stat.bytes);
-      const read = await file.read(bytes, 0);
-      return SparseIndex.decode(bytes.subarray(0, read), segment.header.id);
-    } finally {
-      await file.close();
-    }
+    const stat = await fs.stat(sparseIndexPath(segment.path));
+    return stat === null ? null : await decodeFile(fs, segment, stat);
   } catch (error) {
     if (isTidemarkError(error)) return null;
     throw error;
+  }
+}
+
+/** What is wrong with the sparse index of a sealed segment; null when it is well, or not there. */
+export async function sparseIndexFault(fs: FileSystem, segment: Segment): Promise<string | null> {
+  try {
+    const stat = await fs.stat(sparseIndexPath(segment.path));
+    if (stat === null) return null;
+    if (stat.kind === 'directory') return 'a directory stands where the sparse index belongs';
+    return (await decodeFile(fs, segment, stat)) === null ? 'the sparse index is not what was written' : null;
+  } catch (error) {
+    if (isTidemarkError(error, 'TIDEMARK_FILE_MISSING')) return null;
+    if (isTidemarkError(error, 'TIDEMARK_IO')) return error.message;
+    throw error;
+  }
+}
+
+async function decodeFile(
+  fs: FileSystem,
+  segment: Segment,
+  { bytes: length }: FileStat,
+): Promise<SparseIndex | null> {
+  if (length > POINTS_BYTES_MAX) return null;
+  const file = await fs.open(sparseIndexPath(segment.path), 'read');
+  try {
+    const bytes = new Uint8Array(length);
+    const read = await file.read(bytes, 0);
+    return SparseIndex.decode(bytes.subarray(0, read), segment.header.id);
+  } finally {
+    await file.close();
   }
 }
 

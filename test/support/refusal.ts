@@ -3,9 +3,10 @@
 import { ok, strictEqual } from 'node:assert';
 import { type ErrorFacts, isTidemarkError, TidemarkError } from '../../src/base/errors.ts';
 import { toTerm, toTimeline } from '../../src/base/positions.ts';
-import { type LogFinding, readLog } from '../../src/log/read-log.ts';
+import { readLog } from '../../src/log/read-log.ts';
 import type { Status } from '../../src/log/status-content.ts';
 import { NO_SERVICE } from '../../src/log/status-content.ts';
+import type { LogFinding } from '../../src/log/verify-segment.ts';
 import type { FileSystem } from '../../src/storage/file-system.ts';
 import { assertUnchanged, type DiskBytes, diskFrom, readDisk } from './disk-bytes.ts';
 import { DATA_DIR, IDENTITY, type StatusFields, TestLog } from './test-log.ts';
