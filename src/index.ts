@@ -49,9 +49,11 @@ export {
 } from './engine/refusal.ts';
 export {
   type MigratedTable,
+  type QueryTable,
   type ReadTable,
   type Table,
   type TableDefinition,
+  type TableRange,
   table,
 } from './engine/table.ts';
 export { type MachineDefinition, machine, type TypedMachine } from './engine/typed-machine.ts';

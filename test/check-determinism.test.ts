@@ -69,7 +69,7 @@ const faulty = machine({
   },
   queries: {
     get: ({ all }, key: string) => all.get(key) ?? null,
-    keeps: ({ all }) => void keptTables.push(all as Table<unknown>),
+    keeps: ({ all }) => void keptTables.push(all as unknown as Table<unknown>),
   },
 });
 

@@ -4,10 +4,12 @@ import { deepStrictEqual, ok, rejects, strictEqual, throws } from 'node:assert';
 import { test } from 'node:test';
 import { isTidemarkError } from '../src/base/errors.ts';
 import { type CallableMachine, Rejection } from '../src/engine/machine.ts';
-import { table } from '../src/engine/table.ts';
+import { type TableRange, table } from '../src/engine/table.ts';
 import { machine } from '../src/engine/typed-machine.ts';
 import { open } from '../src/node/open.ts';
 import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
+import { SeededRandom } from '../src/testing/seeded-random.ts';
+import { seedOf } from './support/seed.ts';
 
 const small = { log: { segmentBytes: 64 * 1024 } };
 const code = (wanted: string) => (error: unknown) => isTidemarkError(error) && error.code === wanted;
@@ -64,6 +66,71 @@ test('typed machine: a key with half a character is refused, not taken for anoth
   await rejects(node.submit('set', '\ud83d'), code('TIDEMARK_VALUE_UNENCODABLE'));
   await node.submit('set', '😀');
   await rejects(node.query('has'), code('TIDEMARK_VALUE_UNENCODABLE'));
+});
+
+test('typed machine: a query lists a table in the order of keys, whatever waits for the tree', async (t) => {
+  const seed = seedOf(t);
+  const random = new SeededRandom(seed);
+  const words = machine({
+    tables: { wor: table<number>(), words: table<number>(), worse: table<number>() },
+    commands: {
+      set({ wor, words: all, worse }, [key, value]: [string, number]) {
+        for (const one of [wor, all, worse]) one.set(key, value);
+      },
+      delete: ({ words: all }, key: string) => all.delete(key),
+    },
+    queries: { list: ({ words: all }, range: TableRange) => [...all.entries(range)] },
+  });
+  const fs = new MemoryFileSystem();
+  const wanted = new Map<string, number>();
+  const textOf = (): string =>
+    Array.from({ length: random.below(4) }, () =>
+      random.pick(['a', 'b', 'é', '\u0000', '\uffff', '😀']),
+    ).join('');
+  const byBytes = ([one]: [string, number], [other]: [string, number]): number =>
+    Buffer.compare(Buffer.from(one), Buffer.from(other));
+  for (let run = 0; run < 3; run++) {
+    await using node = await open({ machine: words, dir: '/data', doors: { fs }, ...small });
+    for (let step = 0; step < 200; step++) {
+      const key = textOf();
+      if (random.below(3) === 0) {
+        strictEqual(await node.submit('delete', key), wanted.delete(key));
+      } else {
+        await node.submit('set', [key, step]);
+        wanted.set(key, step);
+      }
+      if (step % 50 === 0) await node.root();
+      const [prefix, from, to] = [textOf(), textOf(), textOf()];
+      const range = random.pick<TableRange>([
+        {},
+        { prefix },
+        { from },
+        { to },
+        { from, to },
+        { prefix, from, to },
+      ]);
+      const isIn = ([at]: [string, number]): boolean =>
+        at.startsWith(range.prefix ?? '') &&
+        byBytes([at, 0], [range.from ?? '', 0]) >= 0 &&
+        (range.to === undefined || byBytes([at, 0], [range.to, 0]) < 0);
+      deepStrictEqual(await node.query('list', range), [...wanted].filter(isIn).sort(byBytes));
+    }
+  }
+});
+
+test('typed machine: a list kept beyond its query ends with an error, not with other data', async () => {
+  const kept: Generator<[string, number], void>[] = [];
+  const keys = machine({
+    tables: { all: table<number>() },
+    commands: { set: ({ all }, key: string) => all.set(key, 1) },
+    queries: { keep: ({ all }) => void kept.push(all.entries()) },
+  });
+  await using node = await open({ machine: keys, dir: 'memory:', ...small });
+  for (const key of ['a', 'b', 'c']) await node.submit('set', key);
+  await node.query('keep');
+  deepStrictEqual(kept[0]!.next().value, ['a', 1]);
+  await node.submit('set', 'bb');
+  throws(() => [...kept[0]!], /the state does not change while it is iterated/);
 });
 
 test('typed machine: tables serve many commands, and no command leaves anything in them', async () => {

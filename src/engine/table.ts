@@ -2,6 +2,7 @@
 
 import { bufferOf } from '../base/bytes.ts';
 import { TidemarkError } from '../base/errors.ts';
+import { compareBytes } from '../base/merkle/node.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 import { decodeValue, encodeValue } from './codec.ts';
 import { keepRange } from './keep-range.ts';
@@ -23,12 +24,32 @@ export function table<Value>(): TableDefinition<Value> {
 }
 
 /**
- * A table as a query sees it. Every method throws TIDEMARK_VALUE_UNENCODABLE for a key with a lone surrogate.
+ * A table that is only read. Every method throws TIDEMARK_VALUE_UNENCODABLE for a key with a lone surrogate.
  */
 export interface ReadTable<Value> {
   /** The value, a fresh copy each time; undefined when there is none. */
   get(key: string): Value | undefined;
   has(key: string): boolean;
+}
+
+/** Keys of a table: all of what is given must hold. */
+export interface TableRange {
+  /** What they begin with. */
+  readonly prefix?: string;
+  /** The first, if it is there. */
+  readonly from?: string;
+  /** Where they end: this one is not among them. */
+  readonly to?: string;
+}
+
+/** A table as a query sees it. */
+export interface QueryTable<Value> extends ReadTable<Value> {
+  /**
+   * Keys with their values, in the order of the keys in UTF-8. For use inside the query: it ends with an
+   * error once a command has changed anything. What changed lately is sorted first: of a million changes that
+   * takes up to a second.
+   */
+  entries(range?: TableRange): Generator<[key: string, value: Value], void>;
 }
 
 /** A table as a command sees it. */
@@ -62,17 +83,23 @@ export function openTable<Value>(state: StateWriter, name: string): Table<Value>
 
 /** The same for a migration. */
 export function openMigratedTable<Value>(state: MigrationState, name: string): MigratedTable<Value> {
-  const prefix = storedKey(name, '');
-  return {
-    ...openTable<Value>(state, name),
-    *entries() {
-      for (const { key, value } of state.orderedEntries(prefix)) {
-        const bytes = bufferOf(key);
-        if (!bytes.subarray(0, prefix.length).equals(prefix)) return;
-        yield [bytes.toString('utf8', prefix.length), decodeValue(value) as Value];
-      }
-    },
-  };
+  return { ...openTable<Value>(state, name), entries: () => entriesOf(state, name, {}) };
+}
+
+function* entriesOf<Value>(
+  state: MigrationState | StateReader,
+  name: string,
+  { prefix = '', from = '', to }: TableRange,
+): Generator<[key: string, value: Value], void> {
+  const [begin, first] = [storedKey(name, prefix), storedKey(name, from)];
+  const end = to === undefined ? null : storedKey(name, to);
+  for (const { key, value } of state.orderedEntries(compareBytes(begin, first) > 0 ? begin : first)) {
+    const bytes = bufferOf(key);
+    const isIn =
+      bytes.subarray(0, begin.length).equals(begin) && (end === null || compareBytes(bytes, end) < 0);
+    if (!isIn) return;
+    yield [bytes.toString('utf8', name.length + 1), decodeValue(value) as Value];
+  }
 }
 
 /** Makes a table of `then` what it is in `now`. */
@@ -80,8 +107,12 @@ export function keepTable(name: string, then: MigrationState, now: StateReader):
   keepRange(storedKey(name, ''), then, now);
 }
 
-/** The same for reading only. */
-export function openReadTable<Value>(state: StateReader, name: string): ReadTable<Value> {
+/** The same for a query. */
+export function openQueryTable<Value>(state: StateReader, name: string): QueryTable<Value> {
+  return { ...openReadTable<Value>(state, name), entries: (range = {}) => entriesOf(state, name, range) };
+}
+
+function openReadTable<Value>(state: StateReader, name: string): ReadTable<Value> {
   return {
     get: (key) => {
       const bytes = state.get(storedKey(name, key));

@@ -26,9 +26,9 @@ import {
   keepTable,
   type MigratedTable,
   openMigratedTable,
-  openReadTable,
+  openQueryTable,
   openTable,
-  type ReadTable,
+  type QueryTable,
   requireTableName,
   type Table,
   type TableDefinition,
@@ -43,9 +43,9 @@ type TablesOf<Definitions> = {
     : never;
 };
 
-type ReadTablesOf<Definitions> = {
+type QueryTablesOf<Definitions> = {
   readonly [Name in keyof Definitions]: Definitions[Name] extends TableDefinition<infer Value>
-    ? ReadTable<Value>
+    ? QueryTable<Value>
     : never;
 };
 
@@ -87,7 +87,7 @@ export type CommandFunction<Definitions, Errors> = (
 
 /** A query: the same without writing and without an entry. */
 export type QueryFunction<Definitions, Errors> = (
-  tables: ReadTablesOf<Definitions>,
+  tables: QueryTablesOf<Definitions>,
   argument: never,
   context: QueryContext<Errors>,
 ) => unknown;
@@ -241,7 +241,7 @@ function runnersOf<Definitions, Commands extends object, Queries extends object,
     (state: StateWriter) => tablesIn(state, tableNames, openTable) as TablesOf<Definitions>,
   );
   const readTablesOf = oncePerState(
-    (state: StateReader) => tablesIn(state, tableNames, openReadTable) as ReadTablesOf<Definitions>,
+    (state: StateReader) => tablesIn(state, tableNames, openQueryTable) as QueryTablesOf<Definitions>,
   );
   const reject = rejectWith(name, (definition.errors ?? {}) as Errors & RefusalDefinitions);
   const contextOf = contextMaker<Errors>(reject);
