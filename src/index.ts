@@ -103,6 +103,9 @@ export { local, type MachineOptions, type OpenOptions, type OrderingChoice, open
 export type { PastView } from './node/past-view.ts';
 export { type RestoredPoint, type RestorePointOptions, restorePoint } from './node/restore-point.ts';
 export type { RewindOptions, RewindSummary } from './node/rewinder.ts';
+export type { ScrubOptions } from './node/scrub-options.ts';
+export type { ScrubFinding } from './node/scrub-record.ts';
+export type { ScrubReport, ScrubStats } from './node/scrubber.ts';
 export { type ReadStateOptions, readState, type StoredState } from './node/stored-state.ts';
 export type { LocalOptions } from './ordering/local-options.ts';
 export type { CommandSink, Ordering, ReadSink } from './ordering/ordering.ts';

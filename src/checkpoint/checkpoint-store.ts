@@ -14,6 +14,7 @@
  * none.
  */
 
+import { assert } from '../base/assert.ts';
 import type { Chance } from '../base/chance.ts';
 import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import { invalidOption } from '../base/options.ts';
@@ -25,6 +26,7 @@ import { type CheckpointInfo, compareInfos } from './checkpoint-info.ts';
 import { CHECKPOINTS_DIR } from './checkpoint-name.ts';
 import type { ResolvedCheckpointOptions } from './checkpoint-options.ts';
 import { type CheckpointDamage, damageOf, isUnreadable } from './damage.ts';
+import { fallbackOf, headOf } from './fallback.ts';
 import { OpenCheckpoint } from './open-checkpoint.ts';
 import { type Retained, type RetainedPoint, retain } from './retention.ts';
 import { type FoundCheckpoint, surveyCheckpoints } from './survey-checkpoints.ts';
@@ -88,6 +90,8 @@ export class CheckpointStore {
   #base: CheckpointInfo | null = null;
   /** Where the state was installed from: damage may be found in its files as long as it is loaded. */
   #installed: OpenCheckpoint | null = null;
+  /** Numbers of files on which nothing new is built, because damage was found beside them. */
+  readonly #distrusted = new Set<number>();
   /** Checkpoints that somebody reads: they are not removed meanwhile. */
   readonly #held: FoundCheckpoint[] = [];
   #isClean = false;
@@ -132,6 +136,11 @@ export class CheckpointStore {
     return this.#base;
   }
 
+  /** Whether `base` needs no file that is distrusted. */
+  get isBaseTrusted(): boolean {
+    return this.#base?.files.every(({ number }) => !this.#distrusted.has(number)) ?? true;
+  }
+
   /** Path of the index file of `base`; null when there is none. */
   get basePath(): string | null {
     return this.#usable.find(({ info }) => info === this.#base)?.path ?? null;
@@ -170,6 +179,12 @@ export class CheckpointStore {
     return this.#tags.damages;
   }
 
+  /** Path of a data file, by the id in its header: files may have been renamed. Null when there is none. */
+  readonly pathOf = (id: string): string | null => {
+    for (const [path, found] of this.#dataFiles) if (found === id) return path;
+    return null;
+  };
+
   /** Every usable checkpoint, newest first, and what keeps each one alive now. */
   retained(): Retained<KeptPoint>[] {
     const { options, clock } = this.#config;
@@ -187,7 +202,7 @@ export class CheckpointStore {
 
   /** Whether there is one, or none is wanted. */
   get hasFallback(): boolean {
-    return this.#config.options.checkpointsKept === 1 || this.#fallback() !== null;
+    return this.#config.options.checkpointsKept === 1 || fallbackOf(this.#usable) !== null;
   }
 
   /**
@@ -240,8 +255,32 @@ export class CheckpointStore {
   /** Opens one. @throws TidemarkError TIDEMARK_CHECKPOINT_DAMAGED. */
   open(found: FoundCheckpoint): Promise<OpenCheckpoint> {
     const { fs, clock, options, isBusy } = this.#config;
-    const pathOf = (id: string): string | null => this.#pathOf(id);
+    const { pathOf } = this;
     return OpenCheckpoint.open({ fs, dir: this.#dir, clock, options, isBusy, pathOf }, found);
+  }
+
+  /** The disk did not keep what it was given: the next checkpoint builds upon nothing that is there. */
+  distrustAll(): void {
+    for (const { info } of this.#usable) for (const { number } of info.files) this.#distrusted.add(number);
+  }
+
+  /**
+   * Moves a checkpoint aside that turned out to be damaged, with the files that only damaged ones need. Not
+   * the newest. Returns where what was moved is.
+   */
+  setAside(found: FoundCheckpoint, damage: CheckpointDamage): Promise<readonly string[]> {
+    return this.#afterChanges(async () => {
+      const quarantined: string[] = [];
+      if (!this.#usable.includes(found)) return quarantined;
+      assert(found.info !== this.#base, 'a newer checkpoint is there before one is set aside');
+      this.#usable = this.#usable.filter((other) => other !== found);
+      this.#refused.push({ found, damage });
+      for (const [path, reason] of this.#damagedFiles()) {
+        this.#isClean = await this.#moveAside(path, reason, quarantined);
+        if (!this.#isClean) break;
+      }
+      return quarantined;
+    });
   }
 
   /** Keeps one from being removed until what this returns is called. */
@@ -297,14 +336,14 @@ export class CheckpointStore {
       source,
       facts,
       base: this.#base,
-      distrusted: this.#installed?.distrusted ?? NO_FILES,
+      distrusted: new Set([...this.#distrusted, ...(this.#installed?.distrusted ?? [])]),
       fileNumber,
       logBytes: this.#logBytesHeld(logBytesAfter),
     };
     const written = await writeCheckpoint(context, input);
     this.#base = written.info;
     for (const { id, name } of written.info.files) {
-      if (this.#pathOf(id) === null) this.#dataFiles.set(`${this.#dir}/${name}`, id);
+      if (this.pathOf(id) === null) this.#dataFiles.set(`${this.#dir}/${name}`, id);
     }
     this.#usable = [written, ...this.#usable].sort((one, other) => compareInfos(one.info, other.info));
     return written;
@@ -362,6 +401,23 @@ export class CheckpointStore {
   async tag(name: string, index: number): Promise<Tag> {
     requireTagName(name);
     return this.#afterChanges(() => this.#tag(name, index));
+  }
+
+  /**
+   * Writes the file of a tag again, as it is known, and keeps a copy of what stood there. Returns whether
+   * the tag is known.
+   */
+  mendTag(path: string, reason: string): Promise<boolean> {
+    return this.#afterChanges(async () => {
+      const { fs, dataDir } = this.#config;
+      const tag = this.tags.find(({ name }) => tagPath(this.#dir, name) === path);
+      if (tag === undefined) return false;
+      const bytes = (await fs.stat(path))?.bytes ?? 0;
+      const note = { from: path, offset: 0, reason };
+      if (bytes > 0) await new Quarantine(fs, dataDir).keep(path.slice(this.#dir.length + 1), note, bytes);
+      await writeTag(fs, this.#dir, tag);
+      return true;
+    });
   }
 
   /** Takes a tag off: what only it kept goes with the next checkpoint. Returns whether there was one. */
@@ -453,31 +509,12 @@ export class CheckpointStore {
   /** What must stay besides the newest, and why. With `checkpointsKept` 1 nothing must. */
   #spared(): ReadonlyMap<FoundCheckpoint, string> {
     if (this.#config.options.checkpointsKept === 1) return new Map();
-    const fallback = this.#fallback();
-    const head = this.#head();
+    const fallback = fallbackOf(this.#usable);
+    const head = headOf(this.#usable);
     return new Map([
       ...(head === null ? [] : [[head, 'the next fallback: the full one of the newest chain'] as const]),
       ...(fallback === null ? [] : [[fallback, 'the fallback: shares no file with the newest'] as const]),
     ]);
-  }
-
-  /**
-   * The newest that shares no file with the newest of all, a full one if there is; null when there is none.
-   */
-  #fallback(): FoundCheckpoint | null {
-    const [newest, ...others] = this.#usable;
-    if (newest === undefined) return null;
-    const ids = new Set(newest.info.files.map(({ id }) => id));
-    const apart = others.filter(({ info }) => !info.files.some(({ id }) => ids.has(id)));
-    return apart.find(({ info }) => info.files.length <= 1) ?? apart[0] ?? null;
-  }
-
-  /** The full one that the chain of the newest began with. */
-  #head(): FoundCheckpoint | null {
-    const first = this.#usable[0]?.info.files[0];
-    if (first === undefined) return null;
-    const isHead = ({ files }: CheckpointInfo): boolean => files.length === 1 && files[0]!.id === first.id;
-    return this.#usable.find(({ info }) => isHead(info)) ?? null;
   }
 
   /**
@@ -486,8 +523,8 @@ export class CheckpointStore {
    */
   #logBytesHeld(logBytesAfter: (index: Index) => number): number {
     if (this.#config.options.checkpointsKept === 1) return 0;
-    if (this.#fallback() === null) return logBytesAfter(toIndex(0));
-    const begun = this.#head() ?? this.#usable[0];
+    if (fallbackOf(this.#usable) === null) return logBytesAfter(toIndex(0));
+    const begun = headOf(this.#usable) ?? this.#usable[0];
     return begun === undefined ? 0 : logBytesAfter(begun.info.index);
   }
 
@@ -524,11 +561,6 @@ export class CheckpointStore {
     return [...unneeded, ...unreadable, ...refused];
   }
 
-  #pathOf(id: string): string | null {
-    for (const [path, found] of this.#dataFiles) if (found === id) return path;
-    return null;
-  }
-
   async #remove(path: string): Promise<string> {
     const { fs } = this.#config;
     if ((await fs.stat(path)) !== null) await fs.remove(path);
@@ -547,8 +579,6 @@ export class CheckpointStore {
     });
   }
 }
-
-const NO_FILES: ReadonlySet<number> = new Set();
 
 function isOf(tag: Tag, info: CheckpointInfo): boolean {
   return tag.timeline === info.timeline && tag.index === info.index && tag.root === info.root;

@@ -120,7 +120,8 @@ export class Checkpointer {
     const { store, position, hold } = this.#config;
     const { timeline, index } = position();
     const { base } = store;
-    if (base !== null && base.timeline === timeline && base.index === index) return base;
+    if (base !== null && store.isBaseTrusted && base.timeline === timeline && base.index === index)
+      return base;
     const held = await hold();
     let written: WrittenCheckpoint;
     try {

@@ -9,7 +9,7 @@ import { isObject, parseJson } from '../log/json-fields.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { readUpTo, writeVerified } from './verified-write.ts';
 
-/** Longest such file. */
+/** Longest such file, unless told otherwise. */
 export const SEALED_LINE_BYTES_MAX = 1024;
 
 /** A file that is being written has this behind its name. */
@@ -38,10 +38,11 @@ export async function readSealedLine<Content extends object>(
   fs: FileSystem,
   path: string,
   rules: FieldRules<Content>,
+  bytesMax: number = SEALED_LINE_BYTES_MAX,
 ): Promise<Content | null> {
   if ((await fs.stat(path)) === null) return null;
-  const bytes = await readUpTo(fs, path, SEALED_LINE_BYTES_MAX + 1);
-  if (bytes.length > SEALED_LINE_BYTES_MAX) return null;
+  const bytes = await readUpTo(fs, path, bytesMax + 1);
+  if (bytes.length > bytesMax) return null;
   const [line] = bufferOf(bytes).toString('utf8').split('\n', 1);
   const value = parseJson(line!);
   if (!isObject(value)) return null;

@@ -56,6 +56,8 @@ export interface VerifierConfig {
   readonly isBusy: () => boolean;
   /** Path of a data file, by the id in its header, or null. */
   readonly pathOf: (id: string) => string | null;
+  /** Ids of files whose chunks are known to be whole: by an earlier part of the same work. */
+  readonly wholeFiles?: readonly string[];
 }
 
 /** Inner nodes that are remembered as verified: those of some thirty million keys. Others are read again. */
@@ -70,6 +72,18 @@ export class CheckpointVerifier {
 
   constructor(config: VerifierConfig) {
     this.#config = config;
+    for (const id of config.wholeFiles ?? []) this.#files.set(id, []);
+  }
+
+  /** Ids of files whose chunks are whole. */
+  get wholeFiles(): readonly string[] {
+    return [...this.#files].filter(([, damages]) => damages.length === 0).map(([id]) => id);
+  }
+
+  /** Files and nodes of a checkpoint are read again, whoever needed them before. */
+  forget({ info }: FoundCheckpoint): void {
+    for (const { id } of info.files) this.#files.delete(id);
+    this.#known.clear();
   }
 
   /**

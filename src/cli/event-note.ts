@@ -1,6 +1,7 @@
 /** The events of a node that somebody at a terminal should know of, in a line. */
 
 import type { NodeEvent } from '../node/events.ts';
+import { describeFinding } from '../server/node-info.ts';
 
 /** Less is common on a machine that does other work, and nothing that somebody can change at once. */
 const LATE_NOTED_MS = 2_000;
@@ -18,6 +19,10 @@ export function noteOf(event: NodeEvent): string | null {
       return `old checkpoints or entries are still there: ${event.message}`;
     case 'damage-found':
       return `${event.file} is damaged at offset ${event.offset}: ${event.reason}`;
+    case 'scrub-finding':
+      return describeFinding(event.finding);
+    case 'scrub-outcome':
+      return `${event.finding.file}: ${event.finding.meaning}`;
     case 'slow-sync':
       return `the disk took ${inSeconds(event.tookMs)} for a sync`;
     case 'late':

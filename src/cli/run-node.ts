@@ -101,6 +101,7 @@ function openNode(config: Config, narrator: Narrator, http: HttpServer | null): 
     log: config.log,
     durability: durabilityOf(config.durability),
     checkpoint: checkpointOptionsOf(config),
+    scrub: config.scrub,
     ordering: local(config.ordering),
     onProgress(progress) {
       narrator.recovering(progress);

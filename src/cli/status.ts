@@ -25,6 +25,8 @@ export async function status(flags: ConfigFlags, format: 'text' | 'json'): Promi
 const WARNINGS = [
   ['refusal', 'commands are refused'],
   ['checkpoint_failure', 'the last checkpoint failed'],
+  ['scrub_finding', 'the disk has not kept what it was given'],
+  ['scrub_failure', 'the disk is not scrubbed'],
 ] as const;
 
 function shown(name: string, value: string | number): string {

@@ -102,6 +102,11 @@ export class LogFiles {
     return [...this.#sealed, this.#tail].map(({ header }) => header);
   }
 
+  /** Every segment, oldest first, and where what is durable of it ends. */
+  get durableSegments(): readonly SealedSegment[] {
+    return [...this.#sealed, { ...this.#tail, end: this.#syncedTo }];
+  }
+
   /** Bytes of the sealed segments that hold nothing but entries after `index`. */
   sealedBytesAfter(index: Index): number {
     const later = this.#sealed.filter(({ header }) => header.firstIndex > index);

@@ -36,6 +36,7 @@ import { type RecoveryReport, recoverLog } from './recover.ts';
 import type { Identity } from './segment.ts';
 import type { LogRecord } from './segment-reader.ts';
 import { type Spare, Spares } from './spares.ts';
+import type { SealedSegment } from './survey.ts';
 import { type Amount, type Position, Syncer, type Written } from './syncer.ts';
 
 /** Idle time after which the last batch is proven by a mark, in milliseconds. */
@@ -176,6 +177,11 @@ export class Log {
   /** Where its segments begin, oldest first. */
   get segmentStarts(): readonly SegmentStart[] {
     return this.#files.segmentStarts;
+  }
+
+  /** Every segment, oldest first, and where what is durable of it ends: what may be verified. */
+  get durableSegments(): readonly SealedSegment[] {
+    return this.#files.durableSegments;
   }
 
   /** Index of the last entry appended, durable or not. */

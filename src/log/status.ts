@@ -44,6 +44,12 @@ export interface StatusInspection {
   readonly decision: CopiesDecision;
 }
 
+/** A copy that is not what was written. */
+export interface SpoiledCopy {
+  readonly copy: number;
+  readonly reason: string;
+}
+
 interface Waiter {
   /** Number of updates that must be durable. */
   readonly updates: number;
@@ -205,10 +211,41 @@ export class StatusFile {
     });
   }
 
+  /**
+   * Reads the copies back, between two writes, and writes those again that are not what was written. Returns
+   * these; a failure to write reaches `onFailure`.
+   */
+  async mend(): Promise<readonly SpoiledCopy[]> {
+    while (this.#writing !== null) await this.#writing;
+    if (this.#failure !== null || this.#closing !== null) return [];
+    const mending = this.#mendCopies();
+    this.#writing = mending.then(
+      () => this.#writeWhileWanted(),
+      () => this.#writeWhileWanted(), // Who asked for the mending is told.
+    );
+    return mending;
+  }
+
   /** Waits for the writes that were asked for, and closes the file. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#closeFile();
     return this.#closing;
+  }
+
+  /** Copies that are right are not touched, so that a crash spoils nothing more. */
+  async #mendCopies(): Promise<readonly SpoiledCopy[]> {
+    const { copies } = await readCopies(this.#file);
+    const spoiled = copies.flatMap((decoded, copy) => {
+      const reason = spoiltBy(decoded, this.#persisted);
+      return reason === null ? [] : [{ copy, reason }];
+    });
+    try {
+      const wrong = spoiled.map(({ copy }) => copy);
+      await overwriteCopies(this.#file, this.#persisted, wrong);
+    } catch (error) {
+      this.#poison(statusPoisoned(this.#file.path, this.#persisted.sequence, error));
+    }
+    return spoiled;
   }
 
   async #closeFile(): Promise<void> {
@@ -354,6 +391,13 @@ async function overwriteCopies(
     await file.write(bytes, copy * STATUS_SLOT_BYTES);
     await file.syncData();
   }
+}
+
+/** Why a copy is not the one that was written; null when it is. */
+function spoiltBy(decoded: DecodedCopy, { digest }: NumberedStatus): string | null {
+  if (decoded.kind === 'invalid') return decoded.fault;
+  if (decoded.kind !== 'valid') return decoded.kind;
+  return decoded.content.digest === digest ? null : 'stale';
 }
 
 async function readCopies(file: File): Promise<StatusInspection> {

@@ -63,6 +63,17 @@ export async function verifySegment(
   }
 }
 
+/** Writes the header of a segment again, as it is known; durable when it resolves. */
+export async function mendHeader(fs: FileSystem, { path, header }: SealedSegment): Promise<void> {
+  const file = await fs.open(path, 'write');
+  try {
+    await file.write(encodeSegmentHeader(header), 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
 /** Passes an error on as a finding; returns the offset it names. */
 export function tellDamage(error: unknown, file: string, visitor: LogVisitor): number | null {
   const isRead = isTidemarkError(error, 'TIDEMARK_LOG_DAMAGED') || isTidemarkError(error, 'TIDEMARK_IO');
@@ -73,13 +84,9 @@ export function tellDamage(error: unknown, file: string, visitor: LogVisitor): n
 }
 
 /** It was read before, or is known: here it is read again. */
-async function verifyHeader(
-  file: File,
-  { path, header }: SealedSegment,
-  { finding }: LogVisitor,
-): Promise<void> {
+async function verifyHeader(file: File, { path, header }: SealedSegment, visitor: LogVisitor): Promise<void> {
   const damaged = (reason: string): void =>
-    finding?.({ kind: 'damage', file: path, offset: 0, message: `segment header: ${reason}` });
+    visitor.finding?.({ kind: 'damage', file: path, offset: 0, message: `segment header: ${reason}` });
   try {
     const found = await readSegmentHeader(file);
     const isSame =
@@ -134,13 +141,9 @@ async function nextStep(reader: SegmentReader, path: string, visitor: LogVisitor
   }
 }
 
-async function verifySparseIndex(
-  fs: FileSystem,
-  segment: SealedSegment,
-  { finding }: LogVisitor,
-): Promise<void> {
+async function verifySparseIndex(fs: FileSystem, segment: SealedSegment, visitor: LogVisitor): Promise<void> {
   const reason = await sparseIndexFault(fs, segment);
   if (reason === null) return;
   const message = `${reason}: reading from the middle of its segment takes longer, and nothing is lost`;
-  finding?.({ kind: 'warning', file: sparseIndexPath(segment.path), offset: null, message });
+  visitor.finding?.({ kind: 'warning', file: sparseIndexPath(segment.path), offset: null, message });
 }

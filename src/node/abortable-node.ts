@@ -5,6 +5,7 @@ import { TidemarkError } from '../base/errors.ts';
 import type { StateRoot } from '../engine/engine.ts';
 import type { Node, NodeCalls } from './node.ts';
 import type { CheckpointSummary } from './node-checkpoints.ts';
+import type { ScrubReport } from './scrubber.ts';
 
 export class AbortableNode<Commands, Queries> implements NodeCalls<Commands, Queries> {
   readonly #node: Node<Commands, Queries>;
@@ -30,6 +31,10 @@ export class AbortableNode<Commands, Queries> implements NodeCalls<Commands, Que
 
   checkpoint(): Promise<CheckpointSummary> {
     return untilAborted(this.#signal, () => this.#node.checkpoint());
+  }
+
+  scrub(): Promise<ScrubReport> {
+    return untilAborted(this.#signal, () => this.#node.scrub());
   }
 
   whenLoaded(): Promise<void> {

@@ -38,6 +38,8 @@ import { ProcessHold } from './process-hold.ts';
 import { RehearsingOrdering } from './rehearsing-ordering.ts';
 import { type BegunRestore, type Restored, requireSameHistory, restore } from './restore.ts';
 import { Rewinder } from './rewinder.ts';
+import type { ScrubOptions } from './scrub-options.ts';
+import { Scrubber } from './scrubber.ts';
 
 /** Where the world comes in: files, time, chance. */
 export interface Doors {
@@ -74,6 +76,7 @@ export interface Assembly {
   readonly durability: Durability;
   readonly local: Required<LocalOptions>;
   readonly checkpoint: ResolvedCheckpointOptions;
+  readonly scrub: Required<ScrubOptions>;
   /** What the key-value machine tells of deadlines; null with another machine. */
   readonly deadlines: DeadlineTable | null;
   readonly onProgress: (progress: RecoveryProgress) => void;
@@ -88,6 +91,7 @@ export class Wiring {
   #node: Node<unknown, unknown> | null = null;
   #early: unknown = null;
   #checkpoints: NodeCheckpoints | null = null;
+  #scrubber: Scrubber | null = null;
 
   readonly fail = (error: unknown): void => {
     if (this.#node === null) this.#early ??= error;
@@ -99,11 +103,17 @@ export class Wiring {
     this.#checkpoints?.advanced();
   }
 
+  /** A checkpoint was taken. */
+  checkpointTaken(): void {
+    this.#scrubber?.checkpointTaken();
+  }
+
   connect(node: Node<unknown, unknown>, parts: NodeParts): void {
     parts.ordering.start(parts.log);
     parts.feed.start(parts.log);
     parts.expiring?.start(parts.checkpoints.whenLoaded());
     this.#checkpoints = parts.checkpoints;
+    this.#scrubber = parts.scrubber;
     this.#node = node;
     if (this.#early !== null) node.fail(this.#early);
   }
@@ -158,7 +168,10 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     checkpoint,
     onProgress: (done, total) => tellLoaded(assembly, done, total),
     onFatal: wiring.fail,
-    onEvent: events.emit,
+    onEvent(happening) {
+      events.emit(happening);
+      if (happening.kind === 'checkpoint-taken') wiring.checkpointTaken();
+    },
   });
   await activate({ engine, log, own, status, clock, commits, checkpoints, signal: assembly.signal });
   const recovery: NodeRecovery = {
@@ -171,8 +184,9 @@ export async function assemble(assembly: Assembly): Promise<NodeParts> {
     tookMs: clock.monotonic() - started,
   };
   checkpoints.startSchedule(startCost(recovery, opened));
+  const scrubber = makeScrubber(assembly, { engine, log, store, checkpoints, hold });
   const parts = { engine, log, status, lock, ordering, commits, feed, hold, checkpoints, history, events };
-  return { ...parts, ...serve(assembly, parts, own), recovery };
+  return { ...parts, ...serve(assembly, parts, own), scrubber, recovery };
 }
 
 function findCheckpoints(
@@ -207,6 +221,23 @@ function serve(
   });
   const lateness = new Lateness(clock, (lateMs) => parts.events.emit({ kind: 'late', lateMs }));
   return { expiring, rehearsing, rewinder, lateness, machineAt };
+}
+
+function makeScrubber(
+  { doors, dataDir, directory, scrub, events, wiring }: Assembly,
+  parts: Pick<NodeParts, 'engine' | 'log' | 'checkpoints' | 'hold'> & { readonly store: CheckpointStore },
+): Scrubber {
+  const { engine } = parts;
+  return new Scrubber({
+    ...doors,
+    ...parts,
+    dataDir,
+    status: directory.status,
+    options: scrub,
+    isBusy: () => engine.isBusy,
+    onEvent: events.emit,
+    onFatal: wiring.fail,
+  });
 }
 
 /** The past of the node, for views of it and for rewinding. */

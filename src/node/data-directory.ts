@@ -26,6 +26,7 @@ import { isSpareName } from '../log/spares.ts';
 import { STATUS_NAME, STATUS_TEMPORARY_NAME, StatusFile } from '../log/status.ts';
 import { NO_SERVICE, type Status } from '../log/status-content.ts';
 import type { FileLock, FileSystem } from '../storage/file-system.ts';
+import { SCRUB_NAME } from './scrub-record.ts';
 
 const LOCK_NAME = 'lock';
 
@@ -38,6 +39,7 @@ const KNOWN_NAMES: readonly string[] = [
   CHECKPOINTS_DIR,
   'journal',
   'quarantine',
+  SCRUB_NAME,
   'lost+found', // A fresh ext4 mount.
 ];
 

@@ -13,6 +13,8 @@ import type { Clock } from '../base/time.ts';
 import type { LogEvent } from '../log/log-events.ts';
 import type { CheckpointSummary } from './node-checkpoints.ts';
 import { ProcessHold } from './process-hold.ts';
+import type { ScrubFinding } from './scrub-record.ts';
+import type { ScrubReport } from './scrubber.ts';
 
 /** Events that wait for one reader: at most a few a second are told, and a reader rarely sleeps minutes. */
 export const EVENTS_WAITING_MAX = 1024;
@@ -51,6 +53,13 @@ export type NodeHappening =
    */
   | ({ readonly kind: 'checkpoint-failed' | 'cleanup-failed' } & EventFailure)
   | DamageFound
+  /**
+   * `scrub-finding`: something on the disk is not what was written. `scrub-outcome`: it was written again, or
+   * is not needed any more. Each is told once.
+   */
+  | { readonly kind: 'scrub-finding' | 'scrub-outcome'; readonly finding: ScrubFinding }
+  /** Everything was read and verified. */
+  | { readonly kind: 'scrub-finished'; readonly report: ScrubReport }
   /** The event loop kept due work waiting for `lateMs` milliseconds, the longest of the last second. */
   | { readonly kind: 'late'; readonly lateMs: number }
   /** Nothing more is taken: `close` was called, or the disk or the program failed. */

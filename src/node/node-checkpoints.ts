@@ -169,6 +169,12 @@ export class NodeCheckpoints {
     return summaryOf(info, this.#config.store.basePath ?? '');
   }
 
+  /** Takes one that builds upon nothing that is there: damage was found on this disk. */
+  async renew(): Promise<CheckpointSummary> {
+    this.#config.store.distrustAll();
+    return this.take();
+  }
+
   /** Every checkpoint that can be used, newest first, and what keeps each alive. */
   get kept(): readonly KeptCheckpoint[] {
     return this.#config.store.retained().map(({ point: { found, tags }, reasons }) => ({

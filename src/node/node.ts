@@ -1,6 +1,5 @@
 /** A node: one engine, its log, its status and the ordering that feeds it, put together. */
 
-import { TidemarkError } from '../base/errors.ts';
 import { type Distribution, type DistributionSummary, summarize } from '../base/histogram.ts';
 import { invalidOption } from '../base/options.ts';
 import type { Index } from '../base/positions.ts';
@@ -34,6 +33,8 @@ import { PastView } from './past-view.ts';
 import type { ProcessHold } from './process-hold.ts';
 import type { RehearsingOrdering } from './rehearsing-ordering.ts';
 import type { Rewinder, RewindOptions, RewindSummary } from './rewinder.ts';
+import type { Scrubber, ScrubReport, ScrubStats } from './scrubber.ts';
+import { stopErrors } from './stop-errors.ts';
 
 /** What `open` found and did. */
 export interface NodeRecovery extends RecoveryReport {
@@ -86,6 +87,7 @@ export interface NodeStats {
   readonly refusal: string | null;
   readonly log: Readonly<LogStats>;
   readonly checkpoints: CheckpointStats;
+  readonly scrub: ScrubStats;
   readonly distributions: Readonly<Record<keyof NodeDistributions, DistributionSummary>>;
 }
 
@@ -146,6 +148,7 @@ export interface NodeParts {
   readonly commits: CommitRecorder;
   readonly feed: EntryFeed;
   readonly checkpoints: NodeCheckpoints;
+  readonly scrubber: Scrubber;
   readonly history: History;
   readonly rewinder: Rewinder;
   /** The machine that answers for a state of the past. */
@@ -177,7 +180,7 @@ export interface CallOptions {
 /** The calls of a node that somebody waits for. */
 export type NodeCalls<Commands, Queries> = Pick<
   Node<Commands, Queries>,
-  'submit' | 'attempt' | 'query' | 'root' | 'checkpoint' | 'whenLoaded' | 'sync' | 'drained'
+  'submit' | 'attempt' | 'query' | 'root' | 'checkpoint' | 'scrub' | 'whenLoaded' | 'sync' | 'drained'
 >;
 
 /** A running node: made by {@link open}, used until it is closed or stops by itself. */
@@ -315,6 +318,14 @@ export class Node<Commands, Queries> {
     return this.#parts.checkpoints.tag(name, index);
   }
 
+  /**
+   * Reads everything on the disk again and verifies it, at `scrub.bytesPerSecondMax`. Calls that come
+   * meanwhile share the pass. Rejects with TIDEMARK_NOT_OPEN, and with what keeps it from reading.
+   */
+  scrub(): Promise<ScrubReport> {
+    return this.#parts.scrubber.request();
+  }
+
   /** Takes a tag off; what only it kept goes with the next checkpoint. Resolves to whether there was one. */
   untag(name: string): Promise<boolean> {
     return this.#parts.checkpoints.untag(name);
@@ -435,7 +446,7 @@ export class Node<Commands, Queries> {
   }
 
   stats(): NodeStats {
-    const { engine, log, checkpoints, expiring } = this.#parts;
+    const { engine, log, checkpoints, expiring, scrubber } = this.#parts;
     return {
       keys: engine.approximateKeys - (this.#machine.auxiliaryKeys?.(engine.state) ?? 0),
       keysToLoad: engine.keysToLoad,
@@ -458,6 +469,7 @@ export class Node<Commands, Queries> {
         failure: checkpoints.lastFailure,
         schedule: checkpoints.schedule,
       },
+      scrub: scrubber.stats,
       distributions: summarizeAll(this.distributions),
     };
   }
@@ -520,14 +532,15 @@ export class Node<Commands, Queries> {
     try {
       this.#parts.ordering.stop(later, inFlight);
     } finally {
-      const { checkpoints, history } = this.#parts;
+      const { checkpoints, history, scrubber } = this.#parts;
+      void scrubber.stop('failed');
       void history.close().catch(() => undefined); // Who reads from a view is told.
       void checkpoints.stop(this.#failure, later).then(() => this.#hasStopped());
     }
   }
 
   async #close(): Promise<void> {
-    const { rewinder, history } = this.#parts;
+    const { rewinder, history, scrubber } = this.#parts;
     const closeOrderings = async (): Promise<void> => {
       await rehearsing?.close();
       await ordering.close();
@@ -543,7 +556,7 @@ export class Node<Commands, Queries> {
       await Promise.all([rewinder.close(), closeOrderings()]);
       await history.close();
       await feed.stop(this.#failure);
-      await checkpoints.close(this.#failure);
+      await Promise.all([scrubber.stop('closed'), checkpoints.close(this.#failure)]);
       await log.close();
       if (this.#failure === null) {
         status.update({ commitIndex: log.durableIndex });
@@ -582,19 +595,4 @@ function summarizeAll(all: NodeDistributions): NodeStats['distributions'] {
     latenessMs: summarize(all.latenessMs),
     checkpointMs: summarize(all.checkpointMs),
   };
-}
-
-/** What to tell who comes later, and who has a command in flight, when a node stops by itself. */
-function stopErrors(failure: Error): [later: TidemarkError, inFlight: TidemarkError] {
-  if (failure instanceof TidemarkError) return [failure, failure]; // A poisoned log says both.
-  const init = { remedy: 'repair', cause: failure } as const;
-  return [
-    new TidemarkError('TIDEMARK_NOT_OPEN', `the node stopped: ${failure.message}`, init),
-    new TidemarkError(
-      'TIDEMARK_OUTCOME_UNKNOWN',
-      'the node stopped while the command was in flight, and only a restart tells whether it took effect: ' +
-        failure.message,
-      init,
-    ),
-  ];
 }

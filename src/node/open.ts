@@ -26,6 +26,7 @@ import { assemble, type Doors, type RecoveryProgress, Wiring } from './assemble.
 import { closeDataDirectory, openDataDirectory } from './data-directory.ts';
 import { NodeEvents } from './events.ts';
 import { Node } from './node.ts';
+import { resolveScrubOptions, type ScrubOptions } from './scrub-options.ts';
 
 /** How commands get their order; made by `local()`. */
 export interface OrderingChoice {
@@ -51,6 +52,8 @@ export interface OpenOptions {
   readonly durability?: DurabilityChoice;
   readonly log?: LogOptions;
   readonly checkpoint?: CheckpointOptions;
+  /** How everything cold is read again and verified while the node runs. */
+  readonly scrub?: ScrubOptions;
   /** Called while the state is brought back; see {@link RecoveryProgress}. */
   readonly onProgress?: (progress: RecoveryProgress) => void;
   /**
@@ -83,6 +86,7 @@ const KNOWN_OPTIONS = {
   durability: 0,
   log: 0,
   checkpoint: 0,
+  scrub: 0,
   onProgress: 0,
   signal: 0,
   doors: 0,
@@ -119,6 +123,7 @@ export async function open(
   const log = resolveLogOptions(options.log ?? {});
   const durability = resolveDurability(options.durability ?? 'synced');
   const checkpoint = resolveCheckpointOptions(checkpointOptions(options));
+  const scrub = resolveScrubOptions(options.scrub ?? {});
   const wiring = new Wiring();
   const dataDir = options.dir === MEMORY_DIR ? '/memory' : options.dir.replace(/(?<=.)\/+$/, '');
   const directory = await openDataDirectory({
@@ -142,6 +147,7 @@ export async function open(
       durability,
       local: ordering.options,
       checkpoint,
+      scrub: options.dir === MEMORY_DIR ? { ...scrub, cycleMs: 0 } : scrub, // There is no disk.
       deadlines: options.machine === undefined ? deadlines : null,
       mode: options.checkDeterminism === true ? 'development' : 'production',
       onProgress: options.onProgress ?? (() => undefined),

@@ -5,6 +5,7 @@ import type { CommandEntry, Container, KeyPositions } from '../keyvalue/command-
 import { unknownSubcommand } from '../keyvalue/refusals.ts';
 import type { ReplyValue } from '../keyvalue/reply-value.ts';
 import type { Request } from '../keyvalue/request.ts';
+import type { ScrubReport } from '../node/scrubber.ts';
 import type { StateReader } from '../state/state.ts';
 import type { ServerConfig } from './config.ts';
 import type { HeldStates } from './held-states.ts';
@@ -83,11 +84,13 @@ export interface ServedCheckpoints {
   take(): Promise<Readonly<Record<string, string | number>>>;
 }
 
-/** What TIDEMARK SYNC and CONFIG GET appendfsync need of a node. */
+/** What TIDEMARK SYNC, TIDEMARK SCRUB and CONFIG GET appendfsync need of a node. */
 export interface ServedLog {
   readonly durability: 'synced' | 'buffered';
   /** Resolves when everything answered so far is durable. */
   sync(): Promise<void>;
+  /** Reads everything on the disk again, and says what is damaged. */
+  scrub(): Promise<ScrubReport>;
 }
 
 /** What TIDEMARK AT and TIDEMARK REWIND need of a node. */

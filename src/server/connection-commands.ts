@@ -29,6 +29,7 @@ import {
 import { holdState, readNodes, releaseState } from './held-states.ts';
 import { HISTORY_COMMANDS } from './history-commands.ts';
 import { formatInfo } from './info.ts';
+import { describeFinding } from './node-info.ts';
 import type { Protocol } from './reply.ts';
 import { statusOf } from './status.ts';
 
@@ -95,6 +96,7 @@ export const CONNECTION_COMMANDS: readonly (ConnectionCommand | TransactionComma
     slowCommand('tidemark|hold', 2, 'Hold the state as it is now, for TIDEMARK NODES', holdState),
     slowCommand('tidemark|nodes', -5, 'Tell nodes and values of a held state', readNodes),
     command('tidemark|release', 3, 'Let go of a held state', releaseState, 'server'),
+    slowCommand('tidemark|scrub', 2, 'Read everything on the disk again, and tell what is damaged', scrub),
     command('tidemark|status', 2, 'Tell how the node is', status, 'tidemark'),
     slowCommand('tidemark|sync', 2, 'Answer when everything answered before is on disk', sync),
     ...TIDEMARK_STATE_SUBCOMMANDS,
@@ -276,6 +278,17 @@ function replyMap(facts: Readonly<Record<string, string | number>>): ReplyValue 
       Number.isSafeInteger(value) ? Number(value) : bulk(String(value)),
     ]),
   );
+}
+
+/** TIDEMARK SCRUB: may take long, and other clients are served meanwhile. */
+async function scrub({ server }: Session): Promise<ReplyValue> {
+  if (server.log === null) throw new Rejection('ERR this server has nothing on a disk to read');
+  const { bytes, tookMs, findings } = await server.log.scrub();
+  return new Map<ReplyValue, ReplyValue>([
+    [bulk('bytes'), bytes],
+    [bulk('took_ms'), Math.round(tookMs)],
+    [bulk('findings'), findings.map((finding) => bulk(describeFinding(finding)))],
+  ]);
 }
 
 /** TIDEMARK SYNC: needed with `buffered` durability only; with `synced` an answer says as much. */

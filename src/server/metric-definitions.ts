@@ -188,6 +188,34 @@ const CHECKPOINTS: readonly MetricDefinition<NodeFigures>[] = [
   ),
 ];
 
+const SCRUB: readonly MetricDefinition<NodeFigures>[] = [
+  counter(
+    'tidemark_scrub_verified_bytes_total',
+    'Bytes that were read again from the disk and verified',
+    ({ stats }) => stats.scrub.bytesVerified,
+  ),
+  gauge(
+    'tidemark_scrub_progress',
+    'Part of the scrub under way that is done, 0 to 1; 1 between two',
+    ({ stats }) => stats.scrub.progress ?? 1,
+  ),
+  gauge(
+    'tidemark_scrub_timestamp_seconds',
+    'When everything on the disk had been verified last, since 1970; 0 before the first time',
+    ({ stats }) => stats.scrub.finishedAt / 1000,
+  ),
+  gauge(
+    'tidemark_scrub_findings',
+    'Places on the disk that are not what was written',
+    ({ stats }) => stats.scrub.findings.length,
+  ),
+  gauge(
+    'tidemark_scrub_findings_open',
+    'Those of them that a start may need',
+    ({ stats }) => stats.scrub.findings.filter(({ outcome }) => outcome === 'open').length,
+  ),
+];
+
 const PROCESS: readonly MetricDefinition<NodeFigures>[] = [
   seconds(
     'tidemark_lateness_seconds',
@@ -208,6 +236,7 @@ export const NODE_METRICS: readonly MetricDefinition<NodeFigures>[] = [
   ...LOG,
   ...STATE,
   ...CHECKPOINTS,
+  ...SCRUB,
   ...PROCESS,
 ];
 

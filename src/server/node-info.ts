@@ -1,6 +1,9 @@
 /** What a node contributes to INFO. */
 
+import { isoTime } from '../base/time.ts';
 import type { NodeRecovery, NodeStats } from '../node/node.ts';
+import type { ScrubFinding } from '../node/scrub-record.ts';
+import type { ScrubStats } from '../node/scrubber.ts';
 import type { InfoSections } from './info.ts';
 
 /** A node, as far as INFO needs it. */
@@ -13,7 +16,7 @@ export interface InformedNode {
 
 export function nodeInfo(node: InformedNode): InfoSections {
   const stats = node.stats();
-  const { log, checkpoints, distributions } = stats;
+  const { log, checkpoints, scrub, distributions } = stats;
   const { last } = checkpoints;
   const { syncMs, commandMs, latenessMs } = distributions;
   return {
@@ -31,6 +34,7 @@ export function nodeInfo(node: InformedNode): InfoSections {
       tidemark_checkpoint_ms: last?.durationMs ?? 0,
       tidemark_checkpoint_pause_ms_max: last?.longestPauseMs ?? 0,
       tidemark_checkpoint_failure: checkpoints.failure ?? 'none',
+      ...scrubLines(scrub),
       tidemark_keys_to_load: stats.keysToLoad,
       tidemark_first_index: stats.firstIndex,
       tidemark_durable_index: stats.durableIndex,
@@ -63,6 +67,30 @@ export function nodeInfo(node: InformedNode): InfoSections {
         ? {}
         : { db0: `keys=${stats.keys},expires=${Math.min(stats.keysWithDeadline, stats.keys)},avg_ttl=0` },
   };
+}
+
+function scrubLines({
+  progress,
+  finishedAt,
+  findings,
+  failure,
+}: ScrubStats): Record<string, string | number> {
+  const open = findings.filter(({ outcome }) => outcome === 'open');
+  const shown = open[0] ?? findings.at(-1);
+  return {
+    tidemark_scrub_progress: progress === null ? 'none' : `${Math.floor(progress * 100)} %`,
+    tidemark_scrub_finished: finishedAt === 0 ? 'never' : isoTime(finishedAt),
+    tidemark_scrub_findings: findings.length,
+    tidemark_scrub_findings_open: open.length,
+    tidemark_scrub_finding: shown === undefined ? 'none' : describeFinding(shown),
+    tidemark_scrub_failure: failure ?? 'none',
+  };
+}
+
+/** A finding of a scrub, in a line. */
+export function describeFinding({ file, offset, reason, foundAt, outcome, meaning }: ScrubFinding): string {
+  const place = offset === null ? file : `${file} at offset ${offset}`;
+  return `${place}, found ${isoTime(foundAt)}: ${reason}; ${outcome}: ${meaning}`;
 }
 
 function thousandths(number: number): number {

@@ -11,6 +11,12 @@ import * as v from 'valibot';
 import { CHECKPOINT_DEFAULTS } from '../../checkpoint/checkpoint-options.ts';
 import { BUFFERED_DEFAULTS } from '../../log/durability.ts';
 import { LOG_DEFAULTS } from '../../log/log-options.ts';
+import {
+  BYTES_PER_SECOND_MAX_MIN,
+  CYCLE_MS_MAX,
+  CYCLE_MS_MIN,
+  SCRUB_DEFAULTS,
+} from '../../node/scrub-options.ts';
 import { LOCAL_DEFAULTS } from '../../ordering/local-options.ts';
 import {
   CONNECTIONS_MAX_DEFAULT,
@@ -228,6 +234,28 @@ const checkpoint = v.strictObject({
   ),
 });
 
+const scrub = v.strictObject({
+  cycleMs: v.optional(
+    duration('everything on the disk is read again and verified once in this time; 0: on request only', {
+      min: CYCLE_MS_MIN,
+      max: CYCLE_MS_MAX,
+      orZero: true,
+    }),
+    SCRUB_DEFAULTS.cycleMs,
+  ),
+  bytesPerSecondMin: v.optional(
+    bytes('it reads at least so much in a second', { min: 1, max: Number.MAX_SAFE_INTEGER }),
+    SCRUB_DEFAULTS.bytesPerSecondMin,
+  ),
+  bytesPerSecondMax: v.optional(
+    bytes('and at most so much, also on request', {
+      min: BYTES_PER_SECOND_MAX_MIN,
+      max: Number.MAX_SAFE_INTEGER,
+    }),
+    SCRUB_DEFAULTS.bytesPerSecondMax,
+  ),
+});
+
 const ordering = v.strictObject({
   commandBytesMax: v.optional(
     bytes('largest command, as encoded', { min: KIB, max: 32 * MIB }),
@@ -252,6 +280,7 @@ export const CONFIG_SCHEMA = v.strictObject({
   log: v.optional(log, {}),
   durability: v.optional(durability, {}),
   checkpoint: v.optional(checkpoint, {}),
+  scrub: v.optional(scrub, {}),
   ordering: v.optional(ordering, {}),
   trace: v.optional(trace, {}),
 });
