@@ -1,7 +1,7 @@
 /**
- * The scrub of a node (src/node/scrubber.ts, scrub-pass.ts, scrub-findings.ts; checklist C12): a cycle takes as
- * long as it may and no longer, over restarts and jumps of the clock; rot in every kind of file is found
- * within one, told once, and made harmless; what the node changes meanwhile is no rot.
+ * The scrub of a node (src/node/scrubber.ts, scrub-pass.ts, scrub-findings.ts; checklist C12): a cycle
+ * takes as long as it may and no longer, over restarts and jumps of the clock; rot in every kind of file is
+ * found within one, told once, and made harmless; what the node changes meanwhile is no rot.
  */
 
 import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert';
@@ -41,7 +41,7 @@ async function makeNode(fs: FileSystem = new MemoryFileSystem()): Promise<Scrubb
 
 // ---------------------------------------------------------------------------------------------- pace
 
-test('scrub: a cycle is spread over seven days, ends in time, and the next begins when it is due', async () => {
+test('scrub: a cycle is spread over seven days and ends in time, and so does the next', async () => {
   const fs = new InterposedFileSystem(new MemoryFileSystem());
   const made = await ScrubbedNode.open({ fs, scrub: SPREAD });
   await made.fill('first', 2000);
@@ -67,7 +67,7 @@ test('scrub: a cycle is spread over seven days, ends in time, and the next begin
   await made.close();
 });
 
-test('scrub: it never reads faster than it may, however much there is and whatever the clock says', async () => {
+test('scrub: it never reads faster than it may, however much there is', async () => {
   const fs = new InterposedFileSystem(new MemoryFileSystem());
   const bytesPerSecondMax = 16 * 1024;
   const scrub = { cycleMs: 60_000, bytesPerSecondMin: 1024, bytesPerSecondMax };
@@ -277,7 +277,7 @@ for (const { name, what, file, offset, outcome } of ROTS) {
   });
 }
 
-test('scrub C12: rot is found within one cycle, and a damaged old checkpoint leads to a new full one', async () => {
+test('scrub C12: a damaged old checkpoint is found within a cycle, and a full one is taken', async () => {
   const made = await makeNode();
   const disk = await readDisk(made.fs, DATA_DIR);
   await made.close();
@@ -301,7 +301,7 @@ test('scrub C12: rot is found within one cycle, and a damaged old checkpoint lea
   await after.close();
 });
 
-test('scrub: what was found is known after a restart, and gone when a whole pass does not meet it', async () => {
+test('scrub: what was found is known after a restart, and forgotten when it is gone', async () => {
   const made = await makeNode();
   const path = newest(await filesOf(made.fs, `${DATA_DIR}/log`, '.idx'));
   await flipBit(made.fs, path, 30);
@@ -337,7 +337,7 @@ test('scrub: a sector that cannot be read is damage, and what can be read all th
   await made.close();
 });
 
-test('scrub: with no room for a checkpoint a finding stays open, and the next one taken settles it', async () => {
+test('scrub: without room for a checkpoint a finding stays open until one is taken', async () => {
   const fs = new InterposedFileSystem(new MemoryFileSystem());
   const made = await makeNode(fs);
   await flipBit(fs, newest(await filesOf(fs, CHECKPOINTS, '.data')), 5000);

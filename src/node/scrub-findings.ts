@@ -105,8 +105,8 @@ export class ScrubFindings {
     for (const found of this.hit(finding))
       await store.setAside(found, { file, offset: finding.offset ?? 0, reason });
     const meaning =
-      `the checkpoint of entry ${base.index} was taken instead, and needs nothing of it; what was damaged is ` +
-      'in quarantine, and one can no longer go back to it';
+      `the checkpoint of entry ${base.index} was taken instead, and needs nothing of it; what cannot be ` +
+      'used any more was moved to quarantine';
     this.#change(nameOf(finding), { outcome: 'replaced', meaning });
   }
 

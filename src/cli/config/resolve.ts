@@ -55,7 +55,7 @@ export async function resolveConfig(flags: ConfigFlags, environment: Environment
     faults.length > 0
       ? null
       : v.parse(CONFIG_SCHEMA, treeOf([...chosen.values(), ...memoryDefaults(chosen)]));
-  const fault = config === null ? null : checkpointFault(config, chosen);
+  const fault = config && (checkpointFault(config, chosen) ?? scrubFault(config, chosen));
   if (fault !== null) return { config: null, origins, faults: [fault] };
   return { config, origins, faults: faults.slice(0, FAULTS_MAX) };
 }
