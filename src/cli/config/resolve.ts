@@ -11,6 +11,7 @@ import { readConfigFile, readText } from './file.ts';
 import { type ConfigFlags, readFlags } from './flags.ts';
 import { CONFIG_KEYS } from './keys.ts';
 import { CONFIG_SCHEMA, type Config } from './schema.ts';
+import { scrubFault } from './scrub.ts';
 import { describeFault, describeFound, type Fault, type Origin, type Setting } from './setting.ts';
 
 export interface Resolution {
