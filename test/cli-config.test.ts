@@ -59,7 +59,7 @@ async function faultsOf(flags: ConfigFlags, environment: Environment = {}): Prom
 }
 
 /** What stands at the top. */
-const TABLES = 'dir, redis, http, log, durability, checkpoint, ordering, trace';
+const TABLES = 'dir, redis, http, log, durability, checkpoint, scrub, ordering, trace';
 
 const SEGMENT_SIZE = 'a size from 64KiB to 1GiB, a multiple of 4KiB, as in 1MiB';
 

@@ -259,7 +259,7 @@ test('cli: config schema is JSON', async () => {
   const schema = JSON.parse(out) as { properties: object };
   deepStrictEqual(
     [code, Object.keys(schema.properties)],
-    [0, ['dir', 'redis', 'http', 'log', 'durability', 'checkpoint', 'ordering', 'trace']],
+    [0, ['dir', 'redis', 'http', 'log', 'durability', 'checkpoint', 'scrub', 'ordering', 'trace']],
   );
 });
 

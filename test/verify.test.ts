@@ -5,7 +5,8 @@
  */
 
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -156,6 +157,77 @@ for (const { name, file, change, code, finding } of [
     ok(first.file.endsWith(finding.file), first.file);
     if (finding.offset !== null) strictEqual(first.offset, finding.offset);
   });
+}
+
+const CHECKPOINTS = 'checkpoints';
+
+/** A directory with two checkpoints, a tag, and a file of each kind in its place. */
+async function withCheckpoints(): Promise<string> {
+  const dir = join(root, `checkpoints-${copies++}`);
+  const node = await open({
+    dir,
+    log: { segmentBytes: 64 * 1024 },
+    checkpoint: { checkpointOnClose: false },
+  });
+  for (const round of ['one', 'two']) {
+    for (let at = 0; at < 30; at++) await node.submit('SET', `key-${at}`, round.repeat(1000));
+    const { index } = await node.checkpoint();
+    await node.tag(`at-${round}`, index);
+  }
+  await node.close();
+  return dir;
+}
+
+async function oldestOf(dir: string, folder: string, ending: string): Promise<string> {
+  const names = (await readdir(join(dir, folder))).filter((name) => name.endsWith(ending)).sort();
+  return join(dir, folder, names[0]!);
+}
+
+for (const { name, folder, ending, change, code, kind } of [
+  { name: 'a data file', folder: CHECKPOINTS, ending: '.data', change: 'directory', code: 3, kind: 'damage' },
+  { name: 'a data file', folder: CHECKPOINTS, ending: '.data', change: 'cut', code: 3, kind: 'damage' },
+  { name: 'a data file', folder: CHECKPOINTS, ending: '.data', change: 'garbage', code: 3, kind: 'damage' },
+  { name: 'a data file', folder: CHECKPOINTS, ending: '.data', change: 'nowhere', code: 3, kind: 'damage' },
+  { name: 'a data file', folder: CHECKPOINTS, ending: '.data', change: 'endless', code: 3, kind: 'damage' },
+  { name: 'a data file', folder: CHECKPOINTS, ending: '.data', change: 'pipe', code: 3, kind: 'damage' },
+  {
+    name: 'an index file',
+    folder: CHECKPOINTS,
+    ending: '.idx',
+    change: 'directory',
+    code: 0,
+    kind: 'warning',
+  },
+  { name: 'an index file', folder: CHECKPOINTS, ending: '.idx', change: 'cut', code: 3, kind: 'damage' },
+  { name: 'an index file', folder: CHECKPOINTS, ending: '.idx', change: 'pipe', code: 3, kind: 'damage' },
+  { name: 'a tag', folder: CHECKPOINTS, ending: '.tag', change: 'directory', code: 3, kind: 'damage' },
+  { name: 'a tag', folder: CHECKPOINTS, ending: '.tag', change: 'cut', code: 3, kind: 'damage' },
+  { name: 'a sparse index', folder: 'log', ending: '.idx', change: 'garbage', code: 0, kind: 'warning' },
+  { name: 'a sparse index', folder: 'log', ending: '.idx', change: 'cut', code: 0, kind: 'warning' },
+] as const) {
+  test(`verify: ${name}, replaced by ${change}, is exit code ${code}`, async () => {
+    const dir = await withCheckpoints();
+    const path = await oldestOf(dir, folder, ending);
+    await replace(path, change);
+    const { code: found, out } = await verify(dir, '--json');
+    strictEqual(found, code, out);
+    const { findings } = JSON.parse(out) as Report;
+    ok(
+      findings.some((finding) => finding.kind === kind && finding.file === path),
+      out,
+    );
+  });
+}
+
+type Change = 'directory' | 'cut' | 'garbage' | 'nowhere' | 'endless' | 'pipe';
+
+async function replace(path: string, change: Change): Promise<void> {
+  if (change === 'cut') return truncate(path, 20);
+  if (change === 'garbage') return writeFile(path, Buffer.alloc(5000, 'garbage'));
+  await rm(path);
+  if (change === 'directory') await mkdir(path);
+  else if (change === 'pipe') execFileSync('mkfifo', [path]);
+  else await symlink(change === 'endless' ? '/dev/zero' : '/nowhere', path);
 }
 
 test('verify: no directory, or an empty one, is a mistake of the caller: exit code 1', async () => {

@@ -28,6 +28,8 @@ export interface CheckpointSurvey {
   readonly dataFiles: ReadonlyMap<string, string | null>;
   /** Index files that were never finished. */
   readonly parts: readonly string[];
+  /** Directories with the name of a file: left alone. */
+  readonly misplaced: readonly string[];
   /** Highest number of a file that any of these names. */
   readonly numberMax: number;
 }
@@ -46,9 +48,11 @@ export async function surveyCheckpoints(
   const damages: CheckpointDamage[] = [];
   const dataFiles = new Map<string, string | null>();
   const parts: string[] = [];
+  const misplaced: string[] = [];
   let numberMax = 0;
-  for (const { name, path } of await listFiles(fs, dir)) {
-    if (isPartName(name)) parts.push(path);
+  for (const { name, path, isFile } of await listFiles(fs, dir)) {
+    if (!isFile) misplaced.push(path);
+    else if (isPartName(name)) parts.push(path);
     else if (isIndexName(name)) {
       const found = await readIndexFile(fs, path, clusterId);
       if ('info' in found) checkpoints.push(found);
@@ -62,16 +66,20 @@ export async function surveyCheckpoints(
   for (const { info } of checkpoints)
     numberMax = Math.max(numberMax, ...info.files.map(({ number }) => number));
   checkpoints.sort((one, other) => compareInfos(one.info, other.info));
-  return { checkpoints, damages, dataFiles, parts, numberMax };
+  return { checkpoints, damages, dataFiles, parts, misplaced, numberMax };
 }
 
-async function listFiles(fs: FileSystem, dir: string): Promise<{ name: string; path: string }[]> {
+async function listFiles(
+  fs: FileSystem,
+  dir: string,
+): Promise<{ name: string; path: string; isFile: boolean }[]> {
   if ((await fs.stat(dir)) === null) return [];
-  const files: { name: string; path: string }[] = [];
+  const files: { name: string; path: string; isFile: boolean }[] = [];
   for (const name of await fs.list(dir)) {
     const path = `${dir}/${name}`;
     if (!isPartName(name) && !isIndexName(name) && !isDataName(name)) continue;
-    if ((await fs.stat(path))?.kind === 'file') files.push({ name, path });
+    const stat = await fs.stat(path);
+    if (stat !== null) files.push({ name, path, isFile: stat.kind === 'file' });
   }
   return files;
 }

@@ -33,14 +33,12 @@ export async function verify(dir: string, json: boolean): Promise<number> {
   const { status, copies } = await readStatus(fs, dir);
   const findings: LogFinding[] = copies
     .filter((copy) => copy.verdict !== 'newest')
-    .map(({ copy, verdict }) => ({
-      kind: 'warning',
-      file: `${dir}/status`,
-      offset: null,
-      message: `copy ${copy} of the status is ${verdict}; the next start repairs it`,
-    }));
+    .map(({ copy, verdict }) =>
+      warning(`${dir}/status`, `copy ${copy} of the status is ${verdict}; the next start repairs it`),
+    );
   const counted = { segments: 0, entries: 0, commands: 0, bytes: 0 };
-  const { checkpoints } = await surveyCheckpoints(fs, dir, status.clusterId);
+  const { checkpoints, misplaced } = await surveyCheckpoints(fs, dir, status.clusterId);
+  for (const file of misplaced) findings.push(warning(file, 'a directory, where a file belongs'));
   bytesToRead = await estimateBytes(fs, dir, checkpoints);
   let lastIndex = 0;
   let isMixed = false;
@@ -83,6 +81,10 @@ export async function verify(dir: string, json: boolean): Promise<number> {
   else printReport(report);
   if (ok) return EXIT_CODES.done;
   return recoverable ? EXIT_CODES.repair : EXIT_CODES.restore;
+}
+
+function warning(file: string, message: string): LogFinding {
+  return { kind: 'warning', file, offset: null, message };
 }
 
 /** Every file of checkpoints is read twice: by checksum, then node by node. */

@@ -15,6 +15,7 @@ import {
   type Callback,
   O_CREAT,
   O_EXCL,
+  O_NONBLOCK,
   O_RDONLY,
   O_RDWR,
   type SystemCalls,
@@ -39,7 +40,8 @@ const NOTE_BYTES_MAX = 4096;
 const CLOSED = -1;
 
 const FLAGS: Readonly<Record<OpenMode, number>> = {
-  read: O_RDONLY,
+  // A pipe, where a file belongs, would be waited for: this opens it, and it is empty.
+  read: O_RDONLY | O_NONBLOCK,
   write: O_RDWR,
   create: O_RDWR | O_CREAT | O_EXCL,
 };

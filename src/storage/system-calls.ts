@@ -75,4 +75,4 @@ export const systemCalls: SystemCalls = Object.freeze({
   unlock,
 });
 
-export const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
+export const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK } = fs.constants;
