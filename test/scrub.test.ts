@@ -277,6 +277,38 @@ for (const { name, what, file, offset, outcome } of ROTS) {
   });
 }
 
+test('scrub C12: any bit that flips is found, and a start needs nothing of it', async (t) => {
+  const random = new SeededRandom(seedOf(t));
+  const made = await makeNode();
+  const disk = await readDisk(made.fs, DATA_DIR);
+  await made.close();
+  const isVerified = /\/status$|\.tag$|\.data$|\.idx$/;
+  const files = [...disk].filter(([path, bytes]) => isVerified.test(path) && bytes !== null);
+  for (let run = 0; run < 12; run++) {
+    const [path, bytes] = random.pick(files);
+    const offset = random.below(bytes!.length);
+    const fs = await diskFrom(disk);
+    const clock = new ManualClock(made.clock.now());
+    const node = await ScrubbedNode.open({ fs, clock, scrub: { cycleMs: 0 } });
+    await flipBit(fs, path, offset);
+    const { findings } = await node.scrub();
+    ok(
+      findings.some(({ file, outcome }) => file === path && outcome !== 'open'),
+      `${path} at ${offset}: ${JSON.stringify(findings)}`,
+    );
+    const after = await readDisk(fs, DATA_DIR);
+    await node.close();
+    const started = await ScrubbedNode.open({ fs: await diskFrom(after), clock });
+    ok(await started.isFilled('last'), `${path} at ${offset}`);
+    deepStrictEqual(
+      started.node.recovery.warnings.filter((text) => text.includes('damaged')),
+      [],
+      `${path} at ${offset}`,
+    );
+    await started.close();
+  }
+});
+
 test('scrub C12: a damaged old checkpoint is found within a cycle, and a full one is taken', async () => {
   const made = await makeNode();
   const disk = await readDisk(made.fs, DATA_DIR);

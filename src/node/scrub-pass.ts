@@ -259,8 +259,8 @@ export class ScrubPass {
     }
     for (const { file, offset, reason } of verdict.warnings) {
       findings.note({ what: 'checkpoint', file, offset, reason, isHarmless: true });
+      if (store.base?.files.some(({ name }) => file.endsWith(`/${name}`)) === true) store.distrustAll();
     }
-    store.distrustAll();
   }
 
   async #verdictOf(
