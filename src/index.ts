@@ -94,11 +94,16 @@ export type {
   NodeDistributions,
   NodeRecovery,
   NodeStats,
-  PruneOptions,
   RestoredCheckpoint,
-  TakeOptions,
 } from './node/node.ts';
-export type { CheckpointSummary, KeptCheckpoint, PrunedCheckpoints } from './node/node-checkpoints.ts';
+export type {
+  CheckpointSummary,
+  CheckpointTag,
+  KeptCheckpoint,
+  PrunedCheckpoints,
+  PruneOptions,
+  TakeOptions,
+} from './node/node-checkpoints.ts';
 export { local, type MachineOptions, type OpenOptions, type OrderingChoice, open } from './node/open.ts';
 export type { PastView } from './node/past-view.ts';
 export { type RestoredPoint, type RestorePointOptions, restorePoint } from './node/restore-point.ts';

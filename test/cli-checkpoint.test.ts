@@ -11,6 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { isTidemarkError } from '../src/base/errors.ts';
 import { open } from '../src/node/open.ts';
 import { startRedisServer } from '../src/server/redis-server.ts';
+import { servedCheckpoints } from '../src/server/served-checkpoints.ts';
 import { tidemark } from './support/tidemark.ts';
 
 const log = { segmentBytes: 64 * 1024 };
@@ -42,11 +43,7 @@ test('cli: a running node takes a checkpoint, and a stopped one', async (t) => {
   const dir = await directory(t);
   const node = await open({ dir, log });
   await node.submit('SET', 'a', '1');
-  const checkpoints = {
-    isTaking: false,
-    lastTakenAt: 0,
-    take: async () => ({ ...(await node.checkpoint()) }),
-  };
+  const checkpoints = servedCheckpoints(node);
   const server = await startRedisServer({ ordering: node.ordering, port: 0, checkpoints });
   const ran = await tidemark('checkpoint', '--port', String(server.port), '--json');
   const taken = JSON.parse(ran.out) as { index: number; root: string; kind: string };

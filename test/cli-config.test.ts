@@ -236,8 +236,9 @@ test('config: a schedule that contradicts itself is refused, both options named'
   const whole = ['checkpoint.compactLogAfterCheckpoint=false', 'checkpoint.logBytesMax=1GiB'];
   deepStrictEqual(await faultsOf({ set: [...whole] }), [], 'the default of the other is no wish');
   deepStrictEqual(await faultsOf({ set: [whole[0]!, 'checkpoint.logBytesMax=1MiB'] }), [
-    '--set checkpoint.compactLogAfterCheckpoint: checkpoint.compactLogAfterCheckpoint: compactLogAfterCheckpoint, false, and logBytesMax, ' +
-      '1048576, contradict each other: a log that is kept whole has no limit',
+    '--set checkpoint.compactLogAfterCheckpoint: checkpoint.compactLogAfterCheckpoint: ' +
+      'compactLogAfterCheckpoint, false, and logBytesMax, 1048576, contradict each other: ' +
+      'a log that is kept whole has no limit',
   ]);
   const faults = await faultsOf({ set: ['checkpoint.adaptive.intervalMs=5s'] });
   strictEqual(faults.length, 1);

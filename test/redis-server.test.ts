@@ -18,6 +18,7 @@ import { MemoryNetwork } from '../src/testing/memory-network.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { MapState } from './support/map-state.ts';
 import { MemoryOrdering, type MemoryOrderingOptions } from './support/memory-ordering.ts';
+import { manualCheckpoints } from './support/port.ts';
 import { seedOf } from './support/seed.ts';
 
 type Setup = Partial<RedisServerOptions> & { readonly ordered?: MemoryOrderingOptions };
@@ -129,20 +130,6 @@ test('redis-server: a client that shuts its side still gets its answers', async 
   strictEqual(peer.receive().toString(), '+OK\r\n$1\r\n1\r\n');
   ok(peer.isClosed);
 });
-
-/** Checkpoints that end when told to. */
-function manualCheckpoints() {
-  type Taken = Readonly<Record<string, string | number>>;
-  const runs: { resolve: (taken: Taken) => void; reject: (error: unknown) => void }[] = [];
-  return {
-    lastTakenAt: 1_700_000_000_999,
-    get isTaking() {
-      return runs.length > 0;
-    },
-    take: () => new Promise<Taken>((resolve, reject) => runs.push({ resolve, reject })),
-    runs,
-  };
-}
 
 test('redis-server: SAVE is answered in its place once it is durable, and others go on', async () => {
   const checkpoints = manualCheckpoints();

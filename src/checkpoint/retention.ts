@@ -78,6 +78,18 @@ export function retain<Point extends RetainedPoint>(
   return withinBytes(kept, (at) => firm[at]!.length > 0, policy.checkpointBytesMax);
 }
 
+/** A policy in words, for people. */
+export function describePolicy(policy: RetentionPolicy): string {
+  const { checkpointsKept, checkpointAgeMs, agedKept, generations, spacedKept } = policy;
+  const parts = [`the newest ${checkpointsKept}`];
+  if (checkpointAgeMs > 0) parts.push(`what is younger than ${hours(checkpointAgeMs)}, at most ${agedKept}`);
+  for (const [name, count] of Object.entries(generations)) if (count > 0) parts.push(`${count} ${name}`);
+  if (spacedKept > 0) parts.push(`${spacedKept} spaced`);
+  parts.push('what is tagged');
+  const limit = policy.checkpointBytesMax;
+  return parts.join(', ') + (limit > 0 ? `; of these at most ${limit.toLocaleString('en')} bytes` : '');
+}
+
 /** Bytes of all files that so many checkpoints need together. */
 export function bytesOf(points: readonly Pick<RetainedPoint, 'files'>[]): number {
   return new HeldFiles(points).bytes;

@@ -1,9 +1,8 @@
 /**
- * `tidemark inspect log|checkpoint|status`: what is on the disk, as it is. Reads only; needs no running node.
+ * `tidemark inspect log|status`: what is on the disk, as it is. Reads only; needs no running node. Of
+ * checkpoints: inspect-checkpoint.ts.
  */
 
-import { type CheckpointInfo, chainBytes, type DataFileInfo } from '../checkpoint/checkpoint-info.ts';
-import { surveyCheckpoints } from '../checkpoint/survey-checkpoints.ts';
 import { type Activation, decodeActivation, describeActivation } from '../engine/activation.ts';
 import { describeCall } from '../engine/call.ts';
 import { forEachCommand } from '../engine/entry.ts';
@@ -17,7 +16,7 @@ import type { LogFinding, SegmentSummary } from '../log/verify-segment.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { bytesIn, countingFileSystem } from './counting-file-system.ts';
 import { EXIT_CODES } from './exit-code.ts';
-import { count, formatBytes, formatTime, print, table } from './output.ts';
+import { formatBytes, formatTime, print, table } from './output.ts';
 import { Progress } from './progress.ts';
 
 const fs = new NodeFileSystem();
@@ -72,59 +71,6 @@ export async function inspectStatus(dir: string, json: boolean): Promise<number>
     ]),
   );
   return EXIT_CODES.done;
-}
-
-/** Newest first, then index files that are not whole. */
-export async function inspectCheckpoint(dir: string, json: boolean): Promise<number> {
-  const { status } = await readStatus(fs, dir);
-  const { checkpoints, damages } = await surveyCheckpoints(fs, dir, status.clusterId);
-  const listed = checkpoints.map(({ path, info }) => ({
-    file: path,
-    ...info,
-    // A checksum of each MiB says nothing to a reader.
-    files: info.files.map(({ number, id, name, bytes, innerOffset }) => ({
-      number,
-      id,
-      name,
-      bytes,
-      innerOffset,
-    })),
-    bytesNeeded: chainBytes(info),
-  }));
-  if (json) {
-    print(JSON.stringify({ checkpoints: listed, damages }));
-  } else {
-    for (const checkpoint of listed) print(`${describeCheckpoint(checkpoint)}\n`);
-    for (const { file, offset, reason } of damages) print(`damage: ${file}:${offset}: ${reason}`);
-    if (listed.length === 0 && damages.length === 0) print('no checkpoints');
-  }
-  return damages.length > 0 ? EXIT_CODES.repair : EXIT_CODES.done;
-}
-
-type ListedCheckpoint = Omit<CheckpointInfo, 'files'> & {
-  readonly file: string;
-  readonly files: readonly Omit<DataFileInfo, 'chunks'>[];
-  readonly bytesNeeded: number;
-};
-
-function describeCheckpoint(checkpoint: ListedCheckpoint): string {
-  const { file, index, time, takenAt, machine, root, kind, keys, stateBytes, cost } = checkpoint;
-  const { files, bytesNeeded } = checkpoint;
-  const rows = [
-    ['entry', `${index} of ${formatTime(time)}`],
-    ['taken', formatTime(takenAt)],
-    ['machine', `${machine.name} version ${machine.version}`],
-    ['root', root],
-    ['state', `${count(keys, 'key')}, ${formatBytes(stateBytes)}`],
-    ['written', `${kind}: ${count(cost.nodes, 'node')}, ${formatBytes(cost.bytes)}`],
-    [
-      'took',
-      `${cost.durationMs} ms in ${count(cost.slices, 'slice')}, the longest ${cost.longestPauseMs} ms`,
-    ],
-    ['needs', `${count(files.length, 'file')}, ${formatBytes(bytesNeeded)}`],
-    ...files.map(({ name, bytes }) => ['', `${name} (${formatBytes(bytes)})`]),
-  ];
-  return `${file}\n${table(rows).replace(/^/gm, '  ')}`;
 }
 
 /** What is in an entry. */

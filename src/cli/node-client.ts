@@ -90,6 +90,7 @@ const ADVICE: readonly (readonly [start: string, advice: string])[] = [
   ['NOAUTH', 'give its password by --password-file or TIDEMARK_REDIS_PASSWORD'],
   ['WRONGPASS', 'the password, by --password-file or TIDEMARK_REDIS_PASSWORD, is not the one of the node'],
   ['ERR TIDEMARK_POINT_', 'name a point that is kept'],
+  ['ERR TIDEMARK_OPTION_INVALID', 'correct the call'],
   ['ERR TIDEMARK_REWIND_REFUSED', 'see the error of that code'],
   ['ERR unknown command', 'it is another server, not a Tidemark node'],
 ];
@@ -116,6 +117,13 @@ export function fieldsOf(reply: Reply): Record<string, string | number> {
     if (typeof name === 'string' && isPlain) fields[name] = asNumber(value);
   }
   return fields;
+}
+
+/** One value of such a reply, whatever it is; null when there is none of that name. */
+export function fieldOf(reply: Reply, name: string): Reply {
+  const words = Array.isArray(reply) ? (reply as readonly Reply[]) : [];
+  const at = words.findIndex((word, place) => place % 2 === 0 && word === name);
+  return at < 0 ? null : (words[at + 1] ?? null);
 }
 
 /** The protocol has no fractions: they come as text. */

@@ -5,11 +5,14 @@
 import { readFileSync } from 'node:fs';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import type { BenchOptions } from './bench.ts';
+import type { CheckpointVerbOptions } from './checkpoint.ts';
 import type { ConfigFlags } from './config/flags.ts';
 import type { DiffVerbOptions } from './diff.ts';
 import { paint } from './paint.ts';
+import type { PruneVerbOptions } from './prune.ts';
 import type { ReconcileOptions } from './reconcile.ts';
 import type { RewindOptions } from './rewind.ts';
+import type { TagVerbOptions } from './tag.ts';
 
 export interface ProgramInit {
   /** Takes the exit code of the verb that ran. */
@@ -42,6 +45,8 @@ export function buildProgram({ done, writeUsageError }: ProgramInit): Command {
   addConfig(program, done);
   addStatus(program, done);
   addCheckpoint(program, done);
+  addTag(program, done);
+  addPrune(program, done);
   addInspect(program, done);
   addRewind(program, done);
   addVerify(program, done);
@@ -145,16 +150,74 @@ function addStatus(program: Command, done: Done): void {
 }
 
 function addCheckpoint(program: Command, done: Done): void {
-  withAddress(
+  const command = withAddress(
     program
       .command('checkpoint [dir]')
-      .description('take a checkpoint: of the running node at --port, or of a stopped one in its directory'),
-  )
+      .description('take a checkpoint: of the running node at --port, or of a stopped one in its directory')
+      .option('--tag <name>', 'keep it alive under this name until that is taken off'),
+  );
+  withSet(command)
     .option('--json', 'print one JSON document', false)
-    .addHelpText('after', examples('tidemark checkpoint --port 6401', 'tidemark checkpoint ./data'))
-    .action(async (dir: string | undefined, options: ConfigFlags & Json) => {
+    .addHelpText(
+      'after',
+      examples(
+        'tidemark checkpoint --port 6401',
+        'tidemark checkpoint --tag before-deploy',
+        'tidemark checkpoint ./data',
+      ),
+    )
+    .action(async (dir: string | undefined, options: CheckpointVerbOptions) => {
       const { checkpoint } = await import('./checkpoint.ts');
       done(await checkpoint(dir ?? null, options));
+    });
+}
+
+function addPrune(program: Command, done: Done): void {
+  const command = withAddress(
+    program
+      .command('prune [dir]')
+      .description(
+        'remove the checkpoints that no policy and no tag keeps: of the running node, or in a directory',
+      )
+      .option('--dry-run', 'only tell what would go', false),
+  );
+  withSet(command)
+    .option('--json', 'print one JSON document', false)
+    .addHelpText(
+      'after',
+      examples(
+        'tidemark prune --dry-run --port 6401',
+        'tidemark prune ./data --set checkpoint.checkpointAgeMs=0 --dry-run',
+      ),
+    )
+    .action(async (dir: string | undefined, options: PruneVerbOptions) => {
+      const { prune } = await import('./prune.ts');
+      done(await prune(dir ?? null, options));
+    });
+}
+
+function addTag(program: Command, done: Done): void {
+  const command = withAddress(
+    program
+      .command('tag [name]')
+      .description('keep a checkpoint alive under a name, or take that off; without a name, list them')
+      .option('--index <entry>', 'of which entry the checkpoint is (default: the newest)', parseCount)
+      .option('--remove', 'take the tag off', false)
+      .option('--dir <path>', 'directory of a stopped node'),
+  );
+  withSet(command)
+    .option('--json', 'print one JSON document', false)
+    .addHelpText(
+      'after',
+      examples(
+        'tidemark tag',
+        'tidemark tag before-deploy --index 812',
+        'tidemark tag before-deploy --remove',
+      ),
+    )
+    .action(async (name: string | undefined, options: TagVerbOptions) => {
+      const { tag } = await import('./tag.ts');
+      done(await tag(name ?? null, options));
     });
 }
 
@@ -175,14 +238,25 @@ function addInspect(program: Command, done: Done): void {
       const { inspectLog } = await import('./inspect.ts');
       done(await inspectLog(dir, options));
     });
-  inspect
-    .command('checkpoint <dir>')
-    .description('list the checkpoints: root, bytes, nodes, pauses, the files each needs')
+  withSet(
+    inspect
+      .command('checkpoint <dir>')
+      .description(
+        'list the checkpoints: bytes, nodes, pauses, files, what keeps each, and how far back one can go',
+      )
+      .option('--config <file>', 'configuration of the node: it says which checkpoints are kept'),
+  )
     .option('--json', 'print one JSON document', false)
-    .addHelpText('after', examples('tidemark inspect checkpoint ./data'))
-    .action(async (dir: string, options: Json) => {
-      const { inspectCheckpoint } = await import('./inspect.ts');
-      done(await inspectCheckpoint(dir, options.json));
+    .addHelpText(
+      'after',
+      examples(
+        'tidemark inspect checkpoint ./data',
+        'tidemark inspect checkpoint ./data --config tidemark.yaml',
+      ),
+    )
+    .action(async (dir: string, options: ConfigFlags & Json) => {
+      const { inspectCheckpoint } = await import('./inspect-checkpoint.ts');
+      done(await inspectCheckpoint(dir, options));
     });
   inspect
     .command('status <dir>')

@@ -13,6 +13,7 @@ import { local, open } from '../node/open.ts';
 import type { HttpServer } from '../server/http-server.ts';
 import { nodeInfo } from '../server/node-info.ts';
 import { type RedisServer, startRedisServer } from '../server/redis-server.ts';
+import { servedCheckpoints } from '../server/served-checkpoints.ts';
 import { servedHistory } from '../server/served-history.ts';
 import { checkpointOptionsOf } from './config/checkpoints.ts';
 import type { Config } from './config/schema.ts';
@@ -130,15 +131,7 @@ function serve(node: KeyValueNode, { redis }: Config): Promise<RedisServer> {
     log: node,
     history: servedHistory(node),
     hold: () => node.hold(),
-    checkpoints: {
-      get isTaking() {
-        return node.stats().checkpoints.isTaking;
-      },
-      get lastTakenAt() {
-        return node.lastCheckpointAt;
-      },
-      take: async () => ({ ...(await node.checkpoint()) }),
-    },
+    checkpoints: servedCheckpoints(node),
   });
 }
 

@@ -46,11 +46,34 @@ export interface KeptHistory {
 const NOTHING: KeptState = { index: toIndex(0), time: 0 };
 
 /** The oldest state that every later one can be replayed from; null when there is none. */
-export function oldestReplayable({ log, checkpoints }: KeptHistory): KeptState | null {
+export function oldestReplayable({ log, checkpoints }: Omit<KeptHistory, 'indexOfTag'>): KeptState | null {
   if (log.firstIndex === 1) return NOTHING;
   const before = previousIndex(log.firstIndex);
   const usable = checkpoints.filter(({ index }) => index >= before && index <= log.durableIndex);
   return usable.sort((one, other) => one.index - other.index)[0] ?? null;
+}
+
+/** All that can be brought back. */
+export interface KeptRange {
+  /** Every state from `first` to `last` can be; null when no log leads from one to now. */
+  readonly first: KeptState | null;
+  readonly last: KeptState | null;
+  /** Each older one by itself, descending. */
+  readonly alone: readonly KeptState[];
+}
+
+export async function keptRange(history: Omit<KeptHistory, 'indexOfTag'>): Promise<KeptRange> {
+  const first = oldestReplayable(history);
+  const alone = history.checkpoints.filter(({ index }) => first === null || index < first.index);
+  return {
+    first: first && stateOf(first),
+    last: first && (await newestState(history)),
+    alone: alone.map(stateOf).sort((one, other) => other.index - one.index),
+  };
+}
+
+function stateOf({ index, time }: KeptState): KeptState {
+  return { index, time };
 }
 
 /**
@@ -73,7 +96,7 @@ export async function findPoint(history: KeptHistory, point: Point, now: number)
 }
 
 /** The time of an entry whose state is kept; null when it is not. */
-async function timeOf(history: KeptHistory, index: Index): Promise<number | null> {
+async function timeOf(history: Omit<KeptHistory, 'indexOfTag'>, index: Index): Promise<number | null> {
   const { log, checkpoints } = history;
   const oldest = oldestReplayable(history);
   const known = [oldest, ...checkpoints].find((kept) => kept?.index === index);
@@ -130,7 +153,7 @@ async function findTime(
 }
 
 /** The state of now; null when there is none to begin with. */
-async function newestState(history: KeptHistory): Promise<KeptState | null> {
+async function newestState(history: Omit<KeptHistory, 'indexOfTag'>): Promise<KeptState | null> {
   const { log } = history;
   const time = await timeOf(history, log.durableIndex);
   return time === null ? null : { index: log.durableIndex, time };

@@ -70,6 +70,27 @@ export interface KeptCheckpoint extends CheckpointSummary {
   readonly keptBecause: readonly string[];
 }
 
+/** A name that keeps a checkpoint alive. */
+export interface CheckpointTag {
+  readonly name: string;
+  /** Of the checkpoint. */
+  readonly index: Index;
+  /** Milliseconds since 1970. */
+  readonly taggedAt: number;
+}
+
+/** Options of `Node.prune`. */
+export interface PruneOptions {
+  /** Only tells what would go. @default false */
+  readonly dryRun?: boolean;
+}
+
+/** Options of `Node.checkpoint`. */
+export interface TakeOptions {
+  /** 1 to 64 of `a-z`, `0-9`, `-`, `_` and `.`, the first of them a letter or a digit. */
+  readonly tag?: string;
+}
+
 /** What a removal of old checkpoints took, or would take. */
 export interface PrunedCheckpoints {
   /** Oldest first. */
@@ -188,6 +209,11 @@ export class NodeCheckpoints {
   async tag(name: string, index: number): Promise<void> {
     this.#requireRunning();
     await this.#config.store.tag(name, index);
+  }
+
+  /** By name. */
+  get tags(): readonly CheckpointTag[] {
+    return this.#config.store.tags.map(({ name, index, taggedAt }) => ({ name, index, taggedAt }));
   }
 
   /** Returns whether there was one. */

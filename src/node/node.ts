@@ -25,9 +25,12 @@ import type { History, OpenPastOptions } from './history.ts';
 import type { Lateness } from './lateness.ts';
 import type {
   CheckpointSummary,
+  CheckpointTag,
   KeptCheckpoint,
   NodeCheckpoints,
   PrunedCheckpoints,
+  PruneOptions,
+  TakeOptions,
 } from './node-checkpoints.ts';
 import { PastView } from './past-view.ts';
 import type { ProcessHold } from './process-hold.ts';
@@ -121,18 +124,6 @@ export interface CheckpointStats {
   readonly failure: string | null;
   /** When the next is due, and what they cost. */
   readonly schedule: ScheduleStats | null;
-}
-
-/** Options of `Node.prune`. */
-export interface PruneOptions {
-  /** Only tells what would go. @default false */
-  readonly dryRun?: boolean;
-}
-
-/** Options of `Node.checkpoint`. */
-export interface TakeOptions {
-  /** 1 to 64 of `a-z`, `0-9`, `-`, `_` and `.`, the first of them a letter or a digit. */
-  readonly tag?: string;
 }
 
 export interface NodeParts {
@@ -324,6 +315,11 @@ export class Node<Commands, Queries> {
    */
   scrub(): Promise<ScrubReport> {
     return this.#parts.scrubber.request();
+  }
+
+  /** The tags there are, by name; also one whose checkpoint was damaged and is gone. */
+  tags(): readonly CheckpointTag[] {
+    return this.#parts.checkpoints.tags;
   }
 
   /** Takes a tag off; what only it kept goes with the next checkpoint. Resolves to whether there was one. */

@@ -7,7 +7,10 @@ import { type Chance, systemChance } from '../base/chance.ts';
 import type { Index, Timeline } from '../base/positions.ts';
 import { toTimeline } from '../base/positions.ts';
 import { type Clock, systemClock } from '../base/time.ts';
-import { resolveCheckpointOptions } from '../checkpoint/checkpoint-options.ts';
+import {
+  type ResolvedCheckpointOptions,
+  resolveCheckpointOptions,
+} from '../checkpoint/checkpoint-options.ts';
 import { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import { Engine } from '../engine/engine.ts';
 import { type FoundPoint, findPoint, type KeptHistory } from '../engine/kept-points.ts';
@@ -97,13 +100,13 @@ export class StoredHistory {
   }
 }
 
-/** The checkpoints of a directory, as they are now. */
+/** The checkpoints of a directory, as they are now. @param options Say which are kept, and how to read. */
 export function storeOf(
   { fs, clock, chance }: { readonly fs: FileSystem; readonly clock: Clock; readonly chance: Chance },
   dataDir: string,
   { clusterId, nodeId }: Pick<Status, 'clusterId' | 'nodeId'>,
+  options: ResolvedCheckpointOptions = resolveCheckpointOptions({}),
 ): Promise<CheckpointStore> {
-  const options = resolveCheckpointOptions({});
   return CheckpointStore.find({
     fs,
     clock,

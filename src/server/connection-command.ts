@@ -71,7 +71,10 @@ export interface ServerView {
   resetCounts(): void;
 }
 
-/** What SAVE, BGSAVE and LASTSAVE need of a node. */
+/** Facts for a client: what is null or an empty list is left out. */
+export type ServedFacts = Readonly<Record<string, string | number | readonly string[] | null>>;
+
+/** What SAVE, BGSAVE, LASTSAVE and the commands of checkpoint-commands.ts need of a node. */
 export interface ServedCheckpoints {
   /** Whether one is being taken. */
   readonly isTaking: boolean;
@@ -81,7 +84,19 @@ export interface ServedCheckpoints {
    * Takes one of everything answered so far; resolves when it is durable, with what there is to tell of it.
    * Requests share a run.
    */
-  take(): Promise<Readonly<Record<string, string | number>>>;
+  take(tag: string | null): Promise<ServedFacts>;
+  /** Newest first, each with what keeps it alive. */
+  list(): readonly ServedFacts[];
+  tags(): readonly ServedFacts[];
+  /** Null tags the newest. Resolves with the index that is tagged. */
+  tag(name: string, index: number | null): Promise<number>;
+  untag(name: string): Promise<boolean>;
+  /** Removes what nothing keeps, or only tells what would go. */
+  prune(how: 'make' | 'dry-run'): Promise<{
+    readonly removed: readonly ServedFacts[];
+    readonly bytesFreed: number;
+    readonly obstacle: string | null;
+  }>;
 }
 
 /** What TIDEMARK SYNC, TIDEMARK SCRUB and CONFIG GET appendfsync need of a node. */
@@ -98,10 +113,7 @@ export interface ServedHistory {
   /** Runs a read on the state as it was at a point; what it returns holds no views. */
   at<Result>(point: string, read: (state: StateReader, time: number) => Result): Promise<Result>;
   /** Takes the state back to a point, or only says what would change. */
-  rewind(
-    point: string,
-    how: 'make' | 'dry-run',
-  ): Promise<Readonly<Record<string, string | number | readonly string[] | null>>>;
+  rewind(point: string, how: 'make' | 'dry-run'): Promise<ServedFacts>;
 }
 
 const NO_KEYS: KeyPositions = { first: 0, last: 0, step: 0 };

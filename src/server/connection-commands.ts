@@ -12,6 +12,7 @@ import { parseInteger } from '../keyvalue/integer.ts';
 import { notAnInteger, startOf, syntaxError, unknownSubcommand, wrongArity } from '../keyvalue/refusals.ts';
 import { OK, type ReplyValue, VerbatimText } from '../keyvalue/reply-value.ts';
 import type { Request } from '../keyvalue/request.ts';
+import { CHECKPOINT_COMMANDS, SAVE_COMMANDS } from './checkpoint-commands.ts';
 import { CLIENT_WORD_BYTES_MAX, clientNameAt, clientSubcommands, DEFAULT_USER } from './client-commands.ts';
 import { commandCount, commandDocs, commandInfo, commandKeys, commandList } from './command-listing.ts';
 import { configSubcommands } from './config-commands.ts';
@@ -19,8 +20,6 @@ import {
   type ConnectionCommand,
   command,
   container,
-  type ServedCheckpoints,
-  type ServerView,
   type Session,
   slowCommand,
   type TransactionCommand,
@@ -31,6 +30,7 @@ import { HISTORY_COMMANDS } from './history-commands.ts';
 import { formatInfo } from './info.ts';
 import { describeFinding } from './node-info.ts';
 import type { Protocol } from './reply.ts';
+import { factsOf } from './served-facts.ts';
 import { statusOf } from './status.ts';
 
 /** The Redis whose answers this port gives: clients choose by it what they may send. */
@@ -39,8 +39,8 @@ export const REDIS_VERSION = '7.0.15';
 const ALL_KEYS: KeyPositions = { first: 1, last: -1, step: 1 };
 
 export const CONNECTION_COMMANDS: readonly (ConnectionCommand | TransactionCommand)[] = [
+  ...SAVE_COMMANDS,
   command('auth', -2, 'Authenticate the connection', auth),
-  command('bgsave', -1, 'Begin a checkpoint', backgroundSave, 'server'),
   container('client', 'Look after this connection', clientSubcommands()),
   {
     ...command('command', -1, 'Describe the commands', describeCommands, 'server'),
@@ -75,12 +75,10 @@ export const CONNECTION_COMMANDS: readonly (ConnectionCommand | TransactionComma
     (session, request) => new VerbatimText(formatInfo(session.server.info(), textsFrom(request, 1))),
     'server',
   ),
-  command('lastsave', 1, 'Tell when the newest checkpoint was taken', lastSave, 'server'),
   command('lolwut', -1, 'Tell the version', () => new VerbatimText(`Tidemark, as Redis ${REDIS_VERSION}\n`)),
   command('ping', -1, 'Answer', ping),
   command('quit', -1, 'Close the connection', quit),
   command('reset', 1, 'Make the connection as new', reset),
-  slowCommand('save', 1, 'Take a checkpoint', save),
   container('script', 'There are no scripts', [
     command('script|exists', -3, 'Tell which scripts there are: none', noScripts, 'scripting'),
     command('script|flush', -2, 'Forget the scripts, of which there are none', () => OK, 'scripting'),
@@ -90,9 +88,9 @@ export const CONNECTION_COMMANDS: readonly (ConnectionCommand | TransactionComma
   slowCommand('shutdown', -1, 'Refused: a signal stops the server', refuseShutdown),
   command('swapdb', 3, 'Exchange two databases, of which there is one', swapDatabases, 'server'),
   container('tidemark', 'What Tidemark does and Redis does not', [
+    ...CHECKPOINT_COMMANDS,
     ...HISTORY_COMMANDS,
     transactionCommand('tidemark|atomic', 2, 'Run the queued commands, all of them or none'),
-    slowCommand('tidemark|checkpoint', 2, 'Take a checkpoint, and tell of it', takeCheckpoint),
     slowCommand('tidemark|hold', 2, 'Hold the state as it is now, for TIDEMARK NODES', holdState),
     slowCommand('tidemark|nodes', -5, 'Tell nodes and values of a held state', readNodes),
     command('tidemark|release', 3, 'Let go of a held state', releaseState, 'server'),
@@ -256,28 +254,7 @@ function noScripts(_: Session, request: Request): ReplyValue {
 }
 
 function status({ server }: Session): ReplyValue {
-  return replyMap(statusOf(server.info()));
-}
-
-/** Other clients are served meanwhile, unlike in Redis. */
-async function save({ server }: Session): Promise<ReplyValue> {
-  await checkpointsOf(server).take();
-  return OK;
-}
-
-/** TIDEMARK CHECKPOINT: as SAVE, and tells what was taken. */
-async function takeCheckpoint({ server }: Session): Promise<ReplyValue> {
-  return replyMap(await checkpointsOf(server).take());
-}
-
-/** Whole numbers as such, all else as text. */
-function replyMap(facts: Readonly<Record<string, string | number>>): ReplyValue {
-  return new Map<ReplyValue, ReplyValue>(
-    Object.entries(facts).map(([name, value]) => [
-      bulk(name),
-      Number.isSafeInteger(value) ? Number(value) : bulk(String(value)),
-    ]),
-  );
+  return factsOf(statusOf(server.info()));
 }
 
 /** TIDEMARK SCRUB: may take long, and other clients are served meanwhile. */
@@ -296,24 +273,6 @@ async function sync({ server }: Session): Promise<ReplyValue> {
   if (server.log === null) throw new Rejection('ERR this server has no log to sync');
   await server.log.sync();
   return OK;
-}
-
-function backgroundSave({ server }: Session, request: Request): ReplyValue {
-  if (request.count > 2 || (request.count === 2 && !request.isWord(1, 'schedule'))) throw syntaxError();
-  const checkpoints = checkpointsOf(server);
-  const { isTaking } = checkpoints;
-  if (isTaking && request.count === 1) throw new Rejection('ERR Background save already in progress');
-  checkpoints.take().catch(() => undefined); // INFO tells how it ended.
-  return isTaking ? 'Background saving scheduled' : 'Background saving started';
-}
-
-function lastSave({ server }: Session): ReplyValue {
-  return Math.floor(checkpointsOf(server).lastTakenAt / 1000);
-}
-
-function checkpointsOf({ checkpoints }: ServerView): ServedCheckpoints {
-  if (checkpoints === null) throw new Rejection('ERR this server has no state to save');
-  return checkpoints;
 }
 
 function textsFrom(request: Request, first: number): string[] {

@@ -13,6 +13,7 @@ import {
   type Session,
   slowCommand,
 } from './connection-command.ts';
+import { factsOf } from './served-facts.ts';
 
 export const HISTORY_COMMANDS: readonly ConnectionCommand[] = [
   slowCommand('tidemark|at', -4, 'Run a command that reads on the state of an earlier point', readAt),
@@ -42,26 +43,12 @@ async function rewind({ server }: Session, request: Request): Promise<ReplyValue
   const isDryRun = request.count === 4 && request.isWord(3, 'dryrun');
   if (request.count > (isDryRun ? 4 : 3)) throw syntaxError();
   const made = await history.rewind(request.text(2), isDryRun ? 'dry-run' : 'make');
-  const fields = new Map<ReplyValue, ReplyValue>();
-  for (const [name, value] of Object.entries(made)) {
-    const isThere = value !== null && (typeof value !== 'object' || value.length > 0);
-    if (isThere) fields.set(bulk(name), plain(value));
-  }
-  return fields;
+  return factsOf(made);
 }
 
 function historyOf({ history }: ServerView): ServedHistory {
   if (history === null) throw new Rejection('ERR this server has no history');
   return history;
-}
-
-function plain(value: string | number | readonly string[]): ReplyValue {
-  if (typeof value === 'object') return bulk(value.join('; '));
-  return Number.isSafeInteger(value) ? Number(value) : bulk(String(value));
-}
-
-function bulk(text: string): Uint8Array {
-  return Buffer.from(text);
 }
 
 /** Copies what is a view of the state: it goes before the answer does. */

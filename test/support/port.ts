@@ -4,6 +4,7 @@ import type { Clock } from '../../src/base/time.ts';
 import type { CheckpointOptions } from '../../src/checkpoint/checkpoint-options.ts';
 import type { DurabilityChoice } from '../../src/log/durability.ts';
 import { open } from '../../src/node/open.ts';
+import type { ServedCheckpoints } from '../../src/server/connection-command.ts';
 import { nodeInfo } from '../../src/server/node-info.ts';
 import { startRedisServer } from '../../src/server/redis-server.ts';
 import { MemoryNetwork, type MemoryPeer } from '../../src/testing/memory-network.ts';
@@ -140,4 +141,24 @@ export function replyEnd(text: string, at: number): number | null {
     end = itemEnd;
   }
   return end;
+}
+
+/** Checkpoints that end when told to; none is there to tell of. */
+export function manualCheckpoints() {
+  type Taken = Readonly<Record<string, string | number>>;
+  const runs: { resolve: (taken: Taken) => void; reject: (error: unknown) => void }[] = [];
+  const checkpoints = {
+    lastTakenAt: 1_700_000_000_999,
+    get isTaking() {
+      return runs.length > 0;
+    },
+    take: () => new Promise<Taken>((resolve, reject) => runs.push({ resolve, reject })),
+    list: () => [],
+    tags: () => [],
+    tag: async () => 0,
+    untag: async () => false,
+    prune: async () => ({ removed: [], bytesFreed: 0, obstacle: null }),
+    runs,
+  };
+  return checkpoints satisfies ServedCheckpoints;
 }
