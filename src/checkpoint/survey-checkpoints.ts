@@ -55,10 +55,12 @@ export async function surveyCheckpoints(
     else if (isPartName(name)) parts.push(path);
     else if (isIndexName(name)) {
       const found = await readIndexFile(fs, path, clusterId);
+      if (found === null) continue;
       if ('info' in found) checkpoints.push(found);
       else damages.push(found);
     } else if (isDataName(name)) {
       const header = await readDataHeader(fs, path, clusterId);
+      if (header === 'gone') continue;
       dataFiles.set(path, header?.id ?? null);
       numberMax = Math.max(numberMax, header?.number ?? 0);
     }
@@ -85,12 +87,14 @@ async function listFiles(
 }
 
 /** One index file: what it says, or what is wrong with it. @throws as `surveyCheckpoints`. */
-export async function readIndexFile(
+export /** Null when it is gone by now: the node that owns the directory may remove it meanwhile. */
+async function readIndexFile(
   fs: FileSystem,
   path: string,
   clusterId: string | null,
-): Promise<FoundCheckpoint | CheckpointDamage> {
+): Promise<FoundCheckpoint | CheckpointDamage | null> {
   const read = await readStart(fs, path, INDEX_BYTES_MAX + 1);
+  if (read === null) return null;
   if (!(read instanceof Uint8Array)) return read;
   if (read.length > INDEX_BYTES_MAX)
     return { file: path, offset: INDEX_BYTES_MAX, reason: 'the file is too long' };
@@ -104,13 +108,15 @@ export async function readIndexFile(
 
 /**
  * Number and id of a data file; null when its header is not whole: then an index file that names it tells.
+ * Gone when it was removed meanwhile.
  */
 async function readDataHeader(
   fs: FileSystem,
   path: string,
   clusterId: string | null,
-): Promise<{ number: number; id: string } | null> {
+): Promise<{ number: number; id: string } | 'gone' | null> {
   const read = await readStart(fs, path, DATA_HEADER_BYTES);
+  if (read === null) return 'gone';
   if (!(read instanceof Uint8Array)) return null;
   const decoded = decodeDataHeader(read);
   if (decoded.kind === 'newer') throw newerFile(path, decoded.version);
@@ -120,13 +126,17 @@ async function readDataHeader(
   return header;
 }
 
-/** The first bytes of a file, up to `bytesMax`; damage when the disk does not give them. */
+/**
+ * The first bytes of a file, up to `bytesMax`; damage when the disk does not give them, null when there is no
+ * such file.
+ */
 async function readStart(
   fs: FileSystem,
   path: string,
   bytesMax: number,
-): Promise<Uint8Array | CheckpointDamage> {
-  const file: File = await fs.open(path, 'read');
+): Promise<Uint8Array | CheckpointDamage | null> {
+  const file = await openIfThere(fs, path);
+  if (file === null) return null;
   try {
     const bytes = new Uint8Array(Math.min(bytesMax, await file.size()));
     return bytes.subarray(0, await readToEnd(file, bytes, 0));
@@ -135,6 +145,15 @@ async function readStart(
     throw error;
   } finally {
     await file.close();
+  }
+}
+
+async function openIfThere(fs: FileSystem, path: string): Promise<File | null> {
+  try {
+    return await fs.open(path, 'read');
+  } catch (error) {
+    if (isTidemarkError(error, 'TIDEMARK_FILE_MISSING')) return null;
+    throw error;
   }
 }
 

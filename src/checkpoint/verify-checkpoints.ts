@@ -98,6 +98,8 @@ export class CheckpointVerifier {
     const { fs, clusterId } = this.#config;
     try {
       const index = await readIndexFile(fs, found.path, clusterId);
+      if (index === null)
+        return { kind: 'damaged', found, damage: { file: found.path, offset: 0, reason: MISSING } };
       if (!('info' in index)) return { kind: 'damaged', found, damage: index };
       if (compareInfos(index.info, found.info) !== 0 || index.info.root !== found.info.root) {
         return { kind: 'damaged', found, damage: { file: found.path, offset: 0, reason: OTHER_CHECKPOINT } };
@@ -201,6 +203,7 @@ export class CheckpointVerifier {
   }
 }
 
+const MISSING = 'the file is missing';
 const OTHER_CHECKPOINT = 'it is the index file of another checkpoint';
 
 /** Of the data files that these need, each once. */

@@ -7,6 +7,7 @@
 import { strictEqual } from 'node:assert';
 import { copyOf } from '../../src/base/bytes.ts';
 import { defaultShape } from '../../src/base/merkle/shape.ts';
+import type { Clock } from '../../src/base/time.ts';
 import type { CheckpointOptions } from '../../src/checkpoint/checkpoint-options.ts';
 import { EntryCommands } from '../../src/engine/entry.ts';
 import { decodeRewind } from '../../src/engine/rewind-entry.ts';
@@ -36,10 +37,13 @@ export interface RecordedPoint {
   readonly root: string;
 }
 
+/** A clock that a test moves. */
+export type MovedClock = Clock & Pick<ManualClock, 'advance'>;
+
 export type KeyValueNode = Awaited<ReturnType<RecordedPast['open']>>;
 
 export class RecordedPast {
-  readonly clock = new ManualClock();
+  readonly clock: MovedClock;
   readonly points: RecordedPoint[] = [];
   readonly #fs: FileSystem;
   readonly #random: SeededRandom;
@@ -52,7 +56,13 @@ export class RecordedPast {
   /** Of the last command of each session: whatever is rewound, they go on from it. */
   readonly #numbers = new Map<string, number>();
 
-  constructor(fs: FileSystem, random: SeededRandom, options: CheckpointOptions = {}) {
+  constructor(
+    fs: FileSystem,
+    random: SeededRandom,
+    options: CheckpointOptions = {},
+    clock: MovedClock = new ManualClock(),
+  ) {
+    this.clock = clock;
     this.#fs = fs;
     this.#random = random;
     this.#options = options;
