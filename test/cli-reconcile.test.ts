@@ -423,6 +423,11 @@ test('reconcile: a server that lies, answers garbage or never ends is named and 
     ['numbers for nodes', [held({}), '*1\r\n:1\r\n'], 'TIDEMARK_REFUSED'],
     ['another protocol', ['HTTP/1.1 400 Bad Request\r\n\r\n'], 'TIDEMARK_REFUSED'],
     ['arrays in arrays without end', ['*1\r\n'.repeat(100_000)], 'TIDEMARK_REFUSED'],
+    ['a length that leads back to its own beginning', ['$-7\r\n'], 'TIDEMARK_REFUSED'],
+    ['a length that is no number', ['$abc\r\n'], 'TIDEMARK_REFUSED'],
+    ['an array of fewer than none', ['*-2\r\n'], 'TIDEMARK_REFUSED'],
+    ['an index below 0', [held({ index: -1 })], 'TIDEMARK_REFUSED'],
+    ['fewer keys than none', [held({ keys: -5 })], 'TIDEMARK_REFUSED'],
     ['nothing, and hangs up', [''], 'TIDEMARK_REFUSED'],
   ] as const) {
     const queue = [...replies];

@@ -43,7 +43,7 @@ export class RemoteNode {
   async hold(): Promise<ReadableState> {
     const fields = fieldsOf(await this.#answerTo(['TIDEMARK', 'HOLD']));
     const { id, root, keys, index, time, now, cluster, machine, version } = fields;
-    const isWhole = [id, keys, index, time, now, version].every((number) => Number.isSafeInteger(number));
+    const isWhole = [id, keys, index, time, now, version].every(isCount);
     if (!isWhole || !ROOT.test(String(root))) throw this.#unexpected('TIDEMARK HOLD');
     const number = String(id);
     return {
@@ -119,4 +119,8 @@ export class RemoteNode {
       { remedy: 'fix-call', facts: { node: this.name } },
     );
   }
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
 }

@@ -100,12 +100,18 @@ function parseReply(input: Buffer, at: number): { reply: Reply; end: number } | 
     case ':':
       return { reply: Number(line), end };
     case '$':
-      return parseBulk(input, Number(line), end);
+      return parseBulk(input, lengthOf(line), end);
     case '*':
-      return parseArray(input, Number(line), end);
+      return parseArray(input, lengthOf(line), end);
     default:
       throw new Error(`not a reply: ${input.toString('latin1', at, Math.min(lineEnd, at + 40))}`);
   }
+}
+
+/** Of a bulk string or an array; -1 for none. Any other length below 0 would lead back, and round for ever. */
+function lengthOf(line: string): number {
+  if (!/^(-1|\d{1,9})$/.test(line)) throw new Error(`not a length: ${line.slice(0, 40)}`);
+  return Number(line);
 }
 
 function parseBulk(input: Buffer, length: number, start: number): { reply: Reply; end: number } | null {
