@@ -173,6 +173,17 @@ test('cli: an apply that was interrupted is finished by the next', async (t) => 
   match(foreign.err, /TIDEMARK_STATE_DIFFERS/);
 });
 
+test('cli: a delta is not begun in another state, even where that has the records it begins with', async (t) => {
+  const { one, other } = await twoStates(t);
+  const path = join(await directory(t), 'delta.jsonl');
+  await writeFile(path, (await tidemark('diff', one, other, '--json')).out);
+  const { root } = await write(one, (node) => node.submit('SET', 'key 8', 'of somebody else'));
+  const ran = await tidemark('apply', one, path);
+  strictEqual(ran.code, 1, ran.out);
+  match(ran.err, /TIDEMARK_STATE_DIFFERS.*it is for another state. Nothing was changed/);
+  strictEqual((await write(one, () => undefined)).root, root);
+});
+
 test('cli: what the log has behind the newest checkpoint counts', async (t) => {
   const dir = await directory(t);
   const [one, other] = [join(dir, 'one'), join(dir, 'other')];
@@ -333,6 +344,9 @@ test('cli: data of another machine is compared by its checkpoints, and never cha
   const kv = join(dir, 'kv');
   await write(kv, (made) => made.submit('SET', 'a', '1'));
   match((await tidemark('diff', one, kv)).err, /TIDEMARK_MACHINE_MISMATCH.*cannot be compared/);
+  // It ends although the node would keep the connection.
+  const running = await served(kv, (port) => tidemark('diff', one, port));
+  deepStrictEqual([running.code, /TIDEMARK_MACHINE_MISMATCH/.test(running.err)], [2, true]);
 });
 
 test('cli: damage in a checkpoint is passed by where the log has all, and named elsewhere', async (t) => {

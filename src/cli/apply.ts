@@ -90,12 +90,18 @@ async function firstToApply(node: WritableNode, deltas: readonly DeltaFile[]): P
   }
 }
 
-/** Whether every record is as before or as after a delta: then its application was begun. */
+/**
+ * Whether every record is as before or as after a delta, and some are as only its application leaves them:
+ * then that was begun. Records that all are as before are those of another state, which differs elsewhere.
+ */
 async function isWithin(state: ReadableState, delta: DeltaFile): Promise<boolean> {
+  let isBegun = false;
   for await (const change of delta.changes()) {
-    if ((await stageOf(state, change)) === 'other') return false;
+    const stage = await stageOf(state, change);
+    if (stage === 'other') return false;
+    if (stage !== 'before' && !equalBytes(change.key, COUNTS_KEY)) isBegun = true; // Counts follow the rest.
   }
-  return true;
+  return isBegun;
 }
 
 /** As what a record stands there. */
@@ -146,7 +152,8 @@ async function requireTarget(node: WritableNode, { path, header }: DeltaFile): P
   if (root === header.target.root) return;
   throw differentState(
     `after ${path} the state of ${node.name} has the root ${root}, not ${header.target.root}: somebody ` +
-      'else wrote meanwhile. Stop that, and bring it to the state you want by tidemark reconcile',
+      'else wrote to it since the delta was begun. Stop that, and bring it to the state you want by ' +
+      'tidemark reconcile',
     { root, target: header.target.root, file: path },
   );
 }

@@ -50,21 +50,18 @@ interface Compared extends BothStates {
 }
 
 async function openBoth(sourceText: string, targetText: string): Promise<BothStates & AsyncDisposable> {
-  const targets = [parseTarget(sourceText), parseTarget(targetText)] as const;
-  const source = await openState(targets[0]);
+  const source = await openState(parseTarget(sourceText));
+  const opened = [source];
+  const close = async (): Promise<void> => {
+    for (const state of opened) await state.close();
+  };
   try {
-    const target = await openState(targets[1]);
+    const target = await openState(parseTarget(targetText));
+    opened.push(target);
     requireSameMachine(source, target);
-    return {
-      source,
-      target,
-      async [Symbol.asyncDispose]() {
-        await source.close();
-        await target.close();
-      },
-    };
+    return { source, target, [Symbol.asyncDispose]: close };
   } catch (error) {
-    await source.close();
+    await close(); // A connection that stays open keeps the process alive.
     throw error;
   }
 }
