@@ -117,6 +117,38 @@ test('schedule: optimal does not follow every small change', () => {
   ok(optimal.taken({ ...measured, costMs: 200 }) > first * 1.3);
 });
 
+test('schedule: where the newest checkpoint holds the state already, none is asked for until more comes', async () => {
+  const clock = new ManualClock();
+  let entries = 7; // Parts of a rewind that was given up: entries that change nothing.
+  let asked = 0;
+  const scheduler = new Scheduler({
+    clock,
+    schedule: { ...SCHEDULE_DEFAULTS, checkpointEntries: 2 },
+    position: () => ({ entries, bytes: 0, commands: 0 }),
+    take: () => {
+      asked++;
+      return Promise.resolve();
+    },
+    newest: toIndex(5),
+    start: { restartMs: 0, commandsReplayed: 0, replayMs: 0 },
+    failures: { failures: 0, servedMs: 0 },
+  });
+  scheduler.advanced();
+  for (let at = 0; at < 10; at++) {
+    await turn();
+    clock.advance(1000);
+  }
+  strictEqual(asked, 1);
+  clock.advance(3_600_000);
+  await turn();
+  strictEqual(asked, 1, 'nothing has changed since');
+  entries += 2;
+  scheduler.advanced();
+  await turn();
+  strictEqual(asked, 2);
+  scheduler.stop();
+});
+
 test('schedule: after an attempt that failed the next comes by the clock, later and later', async () => {
   const clock = new ManualClock();
   const began = clock.now();

@@ -51,7 +51,10 @@ export interface SchedulerConfig {
   readonly clock: Clock;
   readonly schedule: Schedule;
   readonly position: () => LogPosition;
-  /** Takes a checkpoint; never rejects. It tells `taken` or `attemptFailed` before it resolves. */
+  /**
+   * Takes a checkpoint; never rejects. It tells `taken` or `attemptFailed` before it resolves; neither when
+   * the newest one holds the state as it is.
+   */
   readonly take: () => Promise<void>;
   /** Index of the last entry in the newest checkpoint at the start; 0 without one. */
   readonly newest: Index;
@@ -104,6 +107,8 @@ export class Scheduler {
   #isAsking = false;
   #isStopped = false;
   #failedAttempts = 0;
+  /** How often it was told what became of an attempt. */
+  #outcomes = 0;
   /** What the last one holds; bytes and commands are counted from the start of the node. */
   #last: LogPosition;
   /** When it was taken. */
@@ -173,6 +178,7 @@ export class Scheduler {
 
   /** One was taken, whoever asked for it. */
   taken({ held, busyMs, durationMs }: Taken): void {
+    this.#outcomes++;
     const { clock } = this.#config;
     const elapsedMs = Math.max(1, clock.monotonic() - this.#lastAt);
     const rate = (held.commands - this.#last.commands) / (elapsedMs / 1000);
@@ -191,6 +197,7 @@ export class Scheduler {
 
   /** One could not be taken. */
   attemptFailed(): void {
+    this.#outcomes++;
     this.#failedAttempts++;
     this.#arm();
   }
@@ -250,6 +257,16 @@ export class Scheduler {
     this.#timer = clock.after(waitMs, () => this.#ask());
   }
 
+  /**
+   * The newest checkpoint holds what there was: entries came that change nothing, as parts of a rewind that
+   * was given up. Were they still counted, they would make the next one due at once, for ever.
+   */
+  #nothingToTake(asked: LogPosition): void {
+    this.#failedAttempts = 0;
+    this.#last = asked;
+    this.#lastAt = this.#config.clock.monotonic();
+  }
+
   get #retryMs(): number {
     return Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** (this.#failedAttempts - 1));
   }
@@ -264,14 +281,17 @@ export class Scheduler {
     if (this.#isAsking || this.#isStopped) return;
     this.#disarm();
     const { clock, position, take } = this.#config;
-    if (position().entries === this.#last.entries && this.#failedAttempts === 0) {
+    const asked = position();
+    if (asked.entries === this.#last.entries && this.#failedAttempts === 0) {
       this.#lastAt = clock.monotonic();
       this.#arm();
       return;
     }
     this.#isAsking = true;
+    const outcomes = this.#outcomes;
     void take().finally(() => {
       this.#isAsking = false;
+      if (this.#outcomes === outcomes) this.#nothingToTake(asked);
       if (this.#timer === null) this.#arm();
       this.advanced();
     });
