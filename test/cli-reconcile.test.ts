@@ -9,10 +9,12 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { sha256 } from '../src/base/digest.ts';
 import { isTidemarkError } from '../src/base/errors.ts';
 import { diffStates } from '../src/base/merkle/diff-states.ts';
 import { systemClock } from '../src/base/time.ts';
+import { RemoteNode } from '../src/cli/remote-node.ts';
 import { openState, openWritable, parseTarget } from '../src/cli/state-target.ts';
 import { table } from '../src/engine/table.ts';
 import { machine } from '../src/engine/typed-machine.ts';
@@ -470,6 +472,33 @@ test('reconcile: a server that lies, answers garbage or never ends is named and 
       return true;
     });
   }
+});
+
+test('reconcile: a state of a running node stays held while nobody reads it, and no longer', async (t) => {
+  const one = join(await directory(t), 'one');
+  await write(one, fill);
+  const node = await open({ dir: one, log });
+  let reads = 0;
+  const hold = async (): Promise<Awaited<ReturnType<KeyValueNode['hold']>>> => {
+    const held = await node.hold();
+    const { read } = held;
+    held.read = (wanted) => {
+      reads++;
+      return read.call(held, wanted);
+    };
+    return held;
+  };
+  const server = await startRedisServer({ ordering: node.ordering, port: 0, hold });
+  const remote = new RemoteNode({ host: '127.0.0.1', port: server.port, password: null }, 5);
+  const state = await remote.hold();
+  while (reads < 3) await delay(5);
+  await state.close();
+  const readsThen = reads;
+  await delay(50);
+  strictEqual(reads, readsThen);
+  await remote.close();
+  await server.close();
+  await node.close();
 });
 
 for (const [text, want] of [

@@ -7,7 +7,7 @@ import { TidemarkError } from '../base/errors.ts';
 import type { TreePosition } from '../base/merkle/diff-states.ts';
 import { toIndex } from '../base/positions.ts';
 import { PATCH_CONFLICT, patchWords, type RecordChange } from '../keyvalue/patch.ts';
-import { POSITIONS_MAX } from '../server/held-states.ts';
+import { LEASE_MS, POSITIONS_MAX } from '../server/held-states.ts';
 import { fieldsOf, type NodeAddress, refusal, unanswered } from './node-client.ts';
 import { ErrorReply, type Reply, RespClient } from './resp-client.ts';
 import type { ReadableState } from './state-target.ts';
@@ -19,17 +19,22 @@ interface Waiting {
 
 const ROOT = /^[0-9a-f]{64}$/;
 
+/** How often a held state is asked for something, read or not: its lease must not run out meanwhile. */
+const KEEP_MS = LEASE_MS / 3;
+
 export class RemoteNode {
   readonly name: string;
   readonly #address: NodeAddress;
   readonly #client: RespClient;
+  readonly #keepMs: number;
   /** Whoever waits for a reply, in order. */
   readonly #waiting: Waiting[] = [];
   #ended: Error | null = null;
 
-  constructor(address: NodeAddress) {
+  constructor(address: NodeAddress, keepMs: number = KEEP_MS) {
     this.name = `${address.host}:${address.port}`;
     this.#address = address;
+    this.#keepMs = keepMs;
     this.#client = new RespClient({
       ...address,
       onReply: (reply) => this.#waiting.shift()?.resolve(reply),
@@ -46,6 +51,7 @@ export class RemoteNode {
     const isWhole = [id, keys, index, time, now, version].every(isCount);
     if (!isWhole || !ROOT.test(String(root))) throw this.#unexpected('TIDEMARK HOLD');
     const number = String(id);
+    const letGo = this.#keep(number);
     return {
       name: this.name,
       root: Buffer.from(String(root), 'hex'),
@@ -59,6 +65,7 @@ export class RemoteNode {
       now: Number(now),
       read: (wanted) => this.#read(number, wanted),
       close: async () => {
+        letGo();
         // A connection that is gone lets the lease run out.
         if (this.#ended === null) await this.#ask(['TIDEMARK', 'RELEASE', number]).catch(() => undefined);
       },
@@ -91,6 +98,19 @@ export class RemoteNode {
       if (typeof item !== 'string') throw this.#unexpected('TIDEMARK NODES');
       return Buffer.from(item, 'latin1');
     });
+  }
+
+  /**
+   * Renews the lease of a held state now and then: its other side may be slow, and so may whoever reads what
+   * comes out. Returns what ends that.
+   */
+  #keep(id: string): () => void {
+    const renew = (): void => {
+      if (this.#ended !== null) return clearInterval(timer);
+      this.#ask(['TIDEMARK', 'NODES', id, '-1', '']).catch(() => undefined); // Who reads it is told.
+    };
+    const timer = setInterval(renew, this.#keepMs).unref();
+    return () => clearInterval(timer);
   }
 
   async #answerTo(words: readonly (string | Uint8Array)[]): Promise<Reply> {
