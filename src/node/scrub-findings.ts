@@ -29,8 +29,8 @@ export interface FindingsConfig {
 export class ScrubFindings {
   readonly #config: FindingsConfig;
   #all: ScrubFinding[] = [];
-  /** Those that this pass met. */
-  #met = new Set<string>();
+  /** When the pass under way began. */
+  #beganAt = 0;
 
   constructor(config: FindingsConfig) {
     this.#config = config;
@@ -45,14 +45,14 @@ export class ScrubFindings {
     this.#all = [...findings];
   }
 
-  /** A pass begins, or goes on after a restart: then those known count as met. */
-  begin(how: 'anew' | 'resumed'): void {
-    this.#met = new Set(how === 'anew' ? [] : this.#all.map(nameOf));
+  /** A pass begins, or goes on that began then. */
+  begin(beganAt: number): void {
+    this.#beganAt = beganAt;
   }
 
   /** A whole pass has ended: what it did not meet any more is gone. */
   end(): void {
-    this.#all = this.#all.filter((finding) => this.#met.has(nameOf(finding)));
+    this.#all = this.#all.filter(({ seenAt }) => seenAt >= this.#beganAt);
   }
 
   /**
@@ -60,9 +60,7 @@ export class ScrubFindings {
    * was written again and is damaged once more is another finding.
    */
   note(met: Met): boolean {
-    const name = nameOf(met);
-    this.#met.add(name);
-    const known = this.#all.find((finding) => nameOf(finding) === name);
+    const known = this.#all.find((finding) => nameOf(finding) === nameOf(met));
     if (known === undefined || known.outcome === 'mended') {
       this.#all = this.#all.filter((finding) => finding !== known);
       if (this.#all.length < FINDINGS_MAX) this.#add(met);
@@ -71,9 +69,8 @@ export class ScrubFindings {
     const checkpoints = withName(known.checkpoints, met.checkpoint);
     const isMore = checkpoints.length > known.checkpoints.length;
     const outcome = known.outcome === 'replaced' && isMore ? 'open' : known.outcome;
-    this.#all = this.#all.map((finding) =>
-      finding === known ? { ...known, checkpoints, outcome } : finding,
-    );
+    const seen = { ...known, checkpoints, outcome, seenAt: this.#config.clock.now() };
+    this.#all = this.#all.map((finding) => (finding === known ? seen : finding));
     return outcome === 'open';
   }
 
@@ -120,12 +117,14 @@ export class ScrubFindings {
   }
 
   #add({ what, file, offset, reason, lastIndex = 0, checkpoint, isHarmless }: Met): void {
+    const now = this.#config.clock.now();
     const finding: ScrubFinding = {
       what,
       file,
       offset,
       reason: reason.slice(0, REASON_CHARS_MAX),
-      foundAt: this.#config.clock.now(),
+      foundAt: now,
+      seenAt: now,
       outcome: isHarmless === true ? 'harmless' : 'open',
       meaning: this.#meaningOf(what, lastIndex, isHarmless === true),
       lastIndex,

@@ -24,6 +24,8 @@ export interface ScrubFinding {
   readonly reason: string;
   /** When it was found first, in milliseconds since 1970. */
   readonly foundAt: number;
+  /** And last. */
+  readonly seenAt: number;
   /**
    * - `open`: the node needs what is damaged, or may; a new checkpoint is to replace it.
    * - `mended`: the file was written again from memory.
@@ -110,6 +112,7 @@ const FINDING_RULES: FieldRules<ScrubFinding> = {
   offset: (value) => value === null || isCount(value),
   reason: isText,
   foundAt: isCount,
+  seenAt: isCount,
   outcome: isOneOf(['open', 'mended', 'replaced', 'harmless']),
   meaning: isText,
   lastIndex: isCount,

@@ -233,12 +233,12 @@ export class Scrubber {
   #begin(kind: PassKind): void {
     const { clock, log } = this.#config;
     const isResumed = kind === 'cycle' && this.#record.place !== null;
-    this.#findings.begin(isResumed ? 'resumed' : 'anew');
     this.#failure = null;
     if (!isResumed) {
       const beganAt = clock.now();
       this.#record = { ...this.#record, beganAt, lastIndex: log.durableIndex, place: FIRST_PLACE, bytes: 0 };
     }
+    this.#findings.begin(this.#record.beganAt);
     this.#measure();
   }
 
@@ -273,8 +273,10 @@ export class Scrubber {
       clusterId: status.current.clusterId,
       findings: this.#findings,
       lastIndex: this.#record.lastIndex,
-      // One that fails leaves the finding open: the next that is taken replaces what is damaged.
-      renew: () => this.#attempt(() => checkpoints.renew()),
+      renew: async () => {
+        // One that fails is noted there, and leaves the finding open: the next replaces what is damaged.
+        await checkpoints.renew().catch(() => undefined);
+      },
       onPlace: (place) => {
         if (place.index !== this.#record.place?.index) this.#measure();
         this.#record = { ...this.#record, place };
