@@ -53,6 +53,46 @@ test('retention: what is younger stays, and says why', () => {
   deepStrictEqual(retained[24]!.reasons, []);
 });
 
+test('retention: a checkpoint a second for a day leaves 128, at most twice the even gap apart', () => {
+  const perDay = 86_400;
+  const points = Array.from({ length: perDay }, (_, at) => point(perDay - at, NOW - at * 1000));
+  const kept = keptIndices(retain(points, { ...NONE, checkpointAgeMs: 24 * HOUR_MS, agedKept: 128 }, NOW));
+  strictEqual(kept.length, 128);
+  const gaps = kept.map((index, at) => index - (kept[at + 1] ?? 0));
+  ok(Math.max(...gaps) <= (2 * perDay) / 128 + 1, `a gap of ${Math.max(...gaps)}`);
+});
+
+test('retention: thinned one by one or all at once, no more than so many of those young stay', () => {
+  const policy = { ...NONE, checkpointAgeMs: HOUR_MS, agedKept: 8 };
+  let points: RetainedPoint[] = [];
+  for (let second = 1; second <= 6000; second++) {
+    const now = NOW + second * 1000;
+    points = [point(second, now), ...points];
+    points = retain(points, policy, now).flatMap(({ point: one, reasons }) =>
+      reasons.length > 0 ? [one] : [],
+    );
+    ok(points.length <= 8, `${points.length} are kept`);
+    if (second < 3600) continue;
+    const gaps = points.slice(1).map((one, at) => points[at]!.index - one.index);
+    ok(Math.max(...gaps) <= (2 * 3600) / 8 + 1, `at ${second} a gap of ${Math.max(...gaps)}`);
+  }
+});
+
+test('retention: a time after now keeps nothing for years, nor makes what is young old', () => {
+  const policy = { ...NONE, checkpointAgeMs: 24 * HOUR_MS };
+  const wrong = point(5, NOW + 10 * 365 * 24 * HOUR_MS);
+  const points = [point(7, NOW), point(6, NOW - HOUR_MS), wrong, point(4, NOW - 2 * HOUR_MS)];
+  deepStrictEqual(keptIndices(retain(points, policy, NOW)), [7, 6, 5, 4]);
+  const later = NOW + 23.5 * HOUR_MS;
+  const next = point(8, later);
+  deepStrictEqual(
+    keptIndices(retain([next, ...points], policy, later)),
+    [8, 7],
+    'it ages with the next newer one',
+  );
+  deepStrictEqual(keptIndices(retain([wrong], policy, NOW)), [5], 'with none, it is of now');
+});
+
 test('retention: generations keep the newest of each hour, day, week and month', () => {
   const points = hourly(24 * 400);
   const generations = { hourly: 5, daily: 7, weekly: 4, monthly: 12 };

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import type { CheckpointOptions } from '../src/checkpoint/checkpoint-options.ts';
 import { open } from '../src/node/open.ts';
 import type { FileSystem } from '../src/storage/file-system.ts';
-import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
+import { MEMORY_DIR, MemoryFileSystem } from '../src/storage/memory-file-system.ts';
 import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { diskFrom, readDisk } from './support/disk-bytes.ts';
@@ -187,6 +187,32 @@ test('retention: what is younger than a day stays, and one can ask why', async (
   ok(['among the newest 3', 'younger than 24 h'].every((why) => kept[0]!.keptBecause.includes(why)));
   deepStrictEqual(kept[10]!.keptBecause.slice(0, 1), ['younger than 24 h']);
   await node.close();
+});
+
+test('retention: in memory nothing is kept for its age, unless somebody asks', async () => {
+  for (const [checkpoint, wanted] of [
+    [{ checkpointsKept: 1 }, 1],
+    [{ checkpointsKept: 1, checkpointAgeMs: HOUR_MS }, 5],
+  ] as const) {
+    const node = await open({ dir: MEMORY_DIR, log: { segmentBytes: SEGMENT_BYTES }, checkpoint });
+    for (let round = 0; round < 5; round++) {
+      await write(node, 3);
+      await node.checkpoint();
+    }
+    strictEqual(indicesOf(node).length, wanted);
+    await node.close();
+  }
+});
+
+test('retention: once the node is closed nothing is changed any more', async () => {
+  const bench = new Bench();
+  const node = await bench.open();
+  await write(node, 3);
+  const { index } = await node.checkpoint();
+  await node.close();
+  for (const late of [node.tag('late', index), node.untag('late'), node.prune()]) {
+    await rejects(late, { code: 'TIDEMARK_NOT_OPEN' });
+  }
 });
 
 test('tags: a tagged checkpoint outlives its time, a restart too, until the tag is taken off', async () => {

@@ -12,7 +12,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { isTidemarkError } from '../src/base/errors.ts';
 import type { CheckpointOptions } from '../src/checkpoint/checkpoint-options.ts';
 import { verifyCheckpoints } from '../src/checkpoint/verify-checkpoints.ts';
+import { open } from '../src/node/open.ts';
 import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
+import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { InterposedFileSystem } from './support/interposed-file-system.ts';
 import { JumpingClock } from './support/jumping-clock.ts';
@@ -217,3 +219,35 @@ for (let round = 1; round <= 4; round++) {
     t.diagnostic(JSON.stringify(run.counts));
   });
 }
+
+test('retention: what a view is just being made from is not removed', async () => {
+  const fs = new InterposedFileSystem(new MemoryFileSystem());
+  const checkpoint = { checkpointsKept: 1, checkpointAgeMs: 0, logAgeMs: 0, checkpointOnClose: false };
+  const doors = { fs, clock: new ManualClock(), chance: new SeededRandom(1) };
+  const node = await open({ dir: DIR, log: { segmentBytes: 64 * 1024 }, checkpoint, doors });
+  const fill = (byte: number): Promise<unknown> =>
+    Promise.all(
+      Array.from({ length: 50 }, (_, at) => node.submit('SET', `k${at}`, new Uint8Array(3000).fill(byte))),
+    );
+  await fill(1);
+  const then = await node.checkpoint({ tag: 'then' });
+  await fill(2);
+  await node.checkpoint();
+  await node.untag('then');
+  let pruned: Promise<unknown> | null = null;
+  fs.whenReady = ({ op, path }) => {
+    if (op !== 'open' || !path.endsWith(`_${then.index}.data`)) return null;
+    pruned ??= node.prune();
+    return pruned.then(() => undefined);
+  };
+  const view = await node.at(then.index);
+  ok(pruned !== null, 'it was removed while the view was made');
+  strictEqual((await view.root()).root, then.root);
+  deepStrictEqual((await node.prune()).removed, [], 'as long as the view is open');
+  await view.close();
+  deepStrictEqual(
+    (await node.prune()).removed.map(({ index }) => index),
+    [then.index],
+  );
+  await node.close();
+});

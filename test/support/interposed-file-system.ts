@@ -50,7 +50,7 @@ export class InterposedFileSystem implements FileSystem {
   readonly handles: string[] = [];
   /** Called before each call; what it throws is the outcome of the call. */
   onCall: (call: Call) => void = () => undefined;
-  /** Awaited before each asynchronous call on a file is carried out. */
+  /** Awaited before each asynchronous call is carried out. */
   whenReady: (call: Call) => Promise<void> | null = () => null;
   /** How many of the bytes read the caller is told of. */
   readable: (call: Call, bytes: number) => number = (_call, bytes) => bytes;
@@ -112,7 +112,8 @@ export class InterposedFileSystem implements FileSystem {
   }
 
   async #later<Result>(op: Operation, path: string, run: () => Promise<Result>): Promise<Result> {
-    this.#note(op, path);
+    const ready = this.whenReady(this.#note(op, path));
+    if (ready !== null) await ready;
     return run();
   }
 
