@@ -481,10 +481,10 @@ test('reconcile: a state of a running node stays held while nobody reads it, and
   let reads = 0;
   const hold = async (): Promise<Awaited<ReturnType<KeyValueNode['hold']>>> => {
     const held = await node.hold();
-    const { read } = held;
+    const read = held.read.bind(held);
     held.read = (wanted) => {
       reads++;
-      return read.call(held, wanted);
+      return read(wanted);
     };
     return held;
   };
