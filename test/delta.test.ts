@@ -6,7 +6,7 @@
 import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { isTidemarkError } from '../src/base/errors.ts';
 import type { DecidedDifference } from '../src/base/merkle/difference.ts';
@@ -224,6 +224,7 @@ for (const [what, text, message] of [
 test('delta: one of a later version is refused as such, and one that is missing as missing', async (t) => {
   const path = await fileFor(t);
   await rejects(openDelta(path), (error) => isTidemarkError(error, 'TIDEMARK_FILE_MISSING'));
+  await rejects(openDelta(dirname(path)), (error) => isTidemarkError(error, 'TIDEMARK_DELTA_INVALID'));
   await writeFile(path, deltaText().replace('"tidemarkDelta":1', '"tidemarkDelta":2'));
   await rejects(openDelta(path), (error) => isTidemarkError(error, 'TIDEMARK_FORMAT_NEWER'));
 });

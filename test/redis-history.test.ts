@@ -94,6 +94,8 @@ test('history: tidemark rewind, of a running node, and of a directory into anoth
     dry.out,
     /would go back to entry 2 of 20.*: 1 key added, 0 changed, 2 deleted\nfrom the whole log, 2 entries/,
   );
+  const all = await tidemark('rewind', '--to', '1d ago', '--dry-run', '--port', port);
+  match(all.out, /would go back to the empty state before the first entry: 0 keys added/);
   strictEqual(node.stats().appliedIndex, 6);
   const beside = await tidemark('rewind', '--to', '2', '--dir', dir, '--into', into, '--json');
   const copied = JSON.parse(beside.out) as Made;

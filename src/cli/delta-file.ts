@@ -155,7 +155,9 @@ async function* chunksOf(path: string): AsyncGenerator<Buffer, void> {
   try {
     for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) yield chunk as Buffer;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (code === undefined || syscall === undefined) throw error;
+    if (code !== 'ENOENT') throw invalidDelta(path, `it cannot be read (${code})`);
     throw new TidemarkError('TIDEMARK_FILE_MISSING', `there is no file ${path}`, {
       remedy: 'fix-call',
       facts: { file: path },

@@ -91,6 +91,8 @@ function describeCopy(
 type Pointed = Partial<Record<'index' | 'commands' | 'time', string | number | null>>;
 
 function pointOf({ index, commands, time }: Pointed): string {
+  // "1h ago" of a younger node: whoever did not mean that must see it.
+  if (Number(index ?? 0) === 0) return 'to the empty state before the first entry';
   const part = commands == null ? '' : `.${commands}`;
   return `to entry ${index ?? 0}${part} of ${formatTime(Number(time))}`;
 }
