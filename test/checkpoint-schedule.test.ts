@@ -117,7 +117,7 @@ test('schedule: optimal does not follow every small change', () => {
   ok(optimal.taken({ ...measured, costMs: 200 }) > first * 1.3);
 });
 
-test('schedule: where the newest checkpoint holds the state already, none is asked for until more comes', async () => {
+test('schedule: while the newest one holds the state none is asked for', async () => {
   const clock = new ManualClock();
   let entries = 7; // Parts of a rewind that was given up: entries that change nothing.
   let asked = 0;

@@ -175,7 +175,7 @@ test('cli: an apply that was interrupted is finished by the next', async (t) => 
   match(foreign.err, /TIDEMARK_STATE_DIFFERS/);
 });
 
-test('cli: a delta is not begun in another state, even where that has the records it begins with', async (t) => {
+test('cli: a delta is begun in no other state, even one that has the records it begins with', async (t) => {
   const { one, other } = await twoStates(t);
   const path = join(await directory(t), 'delta.jsonl');
   await writeFile(path, (await tidemark('diff', one, other, '--json')).out);

@@ -108,7 +108,7 @@ function parseReply(input: Buffer, at: number): { reply: Reply; end: number } | 
   }
 }
 
-/** Of a bulk string or an array; -1 for none. Any other length below 0 would lead back, and round for ever. */
+/** Of a bulk string or an array; -1 for none. Any other below 0 would lead back, and round for ever. */
 function lengthOf(line: string): number {
   if (!/^(-1|\d{1,9})$/.test(line)) throw new Error(`not a length: ${line.slice(0, 40)}`);
   return Number(line);
