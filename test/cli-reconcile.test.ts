@@ -401,32 +401,24 @@ async function countDifferences(one: ReadStateOptions, other: ReadStateOptions):
   }
 }
 
+/** What a server answers to TIDEMARK HOLD, with some of it made up. */
+function held(fields: Record<string, string | number>): string {
+  const [id, keys, index, time, now, version] = [1, 1, 1, 1, 1, 1];
+  const numbers = { id, keys, index, time, now, version };
+  const all = { ...numbers, root: 'ab'.repeat(32), cluster: 'c', machine: 'keyvalue', ...fields };
+  const words = Object.entries(all).flatMap(([name, value]) => [
+    `$${name.length}\r\n${name}\r\n`,
+    typeof value === 'number' ? `:${value}\r\n` : `$${value.length}\r\n${value}\r\n`,
+  ]);
+  return `*${words.length}\r\n${words.join('')}`;
+}
+
 test('reconcile: a server that lies, answers garbage or never ends is named and refused', async (t) => {
   const dir = await directory(t);
   const one = join(dir, 'one');
   await write(one, fill);
   const honest = await readState({ dir: one });
   t.after(() => honest.close());
-  const root = 'ab'.repeat(32);
-  const held = (fields: Record<string, string | number>): string => {
-    const all = {
-      id: 1,
-      root,
-      keys: 1,
-      index: 1,
-      time: 1,
-      now: 1,
-      cluster: 'c',
-      machine: 'keyvalue',
-      version: 1,
-      ...fields,
-    };
-    const words = Object.entries(all).flatMap(([name, value]) => [
-      `$${name.length}\r\n${name}\r\n`,
-      typeof value === 'number' ? `:${value}\r\n` : `$${value.length}\r\n${value}\r\n`,
-    ]);
-    return `*${words.length}\r\n${words.join('')}`;
-  };
   const node = '*1\r\n$9\r\n\0\u0001a\u0003xyz12\r\n';
   for (const [what, replies, code] of [
     ['other bytes than its root promises', [held({}), node], 'TIDEMARK_TREE_INVALID'],
