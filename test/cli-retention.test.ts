@@ -68,7 +68,7 @@ async function pruned(...words: readonly string[]): Promise<{ removed: { index: 
   return JSON.parse(out) as { removed: { index: number; file: string }[] };
 }
 
-test('cli: inspect checkpoint tells what keeps each, by which policy, and the points there are', async (t) => {
+test('cli: inspect checkpoint tells what keeps each, by which policy, and how far back', async (t) => {
   const { dir, folder, node } = await fiveCheckpoints(t);
   const kept = node.checkpoints();
   const byDefault = await inspect(dir); // While the node runs.
