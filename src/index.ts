@@ -39,6 +39,7 @@ export {
 } from './engine/machine.ts';
 export type { MachineContext, QueryContext } from './engine/machine-context.ts';
 export type { PointFields, PointInput } from './engine/point.ts';
+export type { ProcedureId, Recovery } from './engine/procedure-record.ts';
 export {
   type DeclaredRejection,
   type PlainRejection,
@@ -75,7 +76,8 @@ export type { LogOptions } from './log/log-options.ts';
 export type { RecoveryReport } from './log/recover.ts';
 export type { Doors, RecoveryProgress } from './node/assemble.ts';
 export type { ChangeCounts } from './node/count-changes.ts';
-export type { EntriesOptions, LogEntry, LoggedCommand } from './node/entry-feed.ts';
+export type { NodeDistributions } from './node/distributions.ts';
+export type { EntriesOptions, LogEntry, LoggedCommand, LoggedProcedure } from './node/entry-feed.ts';
 export type {
   DamageFound,
   EventFailure,
@@ -91,7 +93,6 @@ export type {
   CheckpointStats,
   Node,
   NodeCalls,
-  NodeDistributions,
   NodeRecovery,
   NodeStats,
   RestoredCheckpoint,
@@ -114,6 +115,21 @@ export type { ScrubReport, ScrubStats } from './node/scrubber.ts';
 export { type ReadStateOptions, readState, type StoredState } from './node/stored-state.ts';
 export type { LocalOptions } from './ordering/local-options.ts';
 export type { CommandSink, Ordering, ReadSink } from './ordering/ordering.ts';
+export {
+  type AnyProcedure,
+  type CommandCall,
+  type CommandStepOptions,
+  type EffectCall,
+  type Procedure,
+  type ProcedureFunction,
+  type ProcedureOptions,
+  procedure,
+  type Step,
+  type StepOptions,
+} from './procedures/procedure.ts';
+export type { UnfinishedProcedure } from './procedures/procedure-run.ts';
+export type { ProcedureEvent, RunOptions } from './procedures/procedure-runner.ts';
+export type { RetryPolicy } from './procedures/retry-policy.ts';
 export type { ServedState } from './server/held-states.ts';
 export type { InfoSections } from './server/info.ts';
 export { type RedisServer, type RedisServerOptions, startRedisServer } from './server/redis-server.ts';

@@ -27,6 +27,8 @@ export function noteOf(event: NodeEvent): string | null {
       return `the disk took ${inSeconds(event.tookMs)} for a sync`;
     case 'late':
       return event.lateMs < LATE_NOTED_MS ? null : `the process was held up for ${inSeconds(event.lateMs)}`;
+    case 'procedure-stuck':
+      return `the procedure ${event.procedure} ${event.id} is stuck: ${event.message}`;
     case 'missed':
       return `${event.count} events were not told`;
     default:

@@ -7,6 +7,7 @@ import { type Activation, decodeActivation, describeActivation } from '../engine
 import { describeCall } from '../engine/call.ts';
 import { forEachCommand } from '../engine/entry.ts';
 import type { Machine } from '../engine/machine.ts';
+import { describeProcedureRecord, isProcedureRecord } from '../engine/procedure-record.ts';
 import { decodeRewind, describeRewind, type RewindPart } from '../engine/rewind-entry.ts';
 import { keyValueMachine } from '../keyvalue/machine.ts';
 import { readLog } from '../log/read-log.ts';
@@ -91,9 +92,14 @@ function contentOf(record: LogRecord, machineName: string, options: InspectLogOp
   const commands: string[] = [];
   const machine: Pick<Machine, 'describe'> = machineName === keyValueMachine.name ? keyValueMachine : UNKNOWN;
   const count = forEachCommand(record.body, (command) => {
-    if (options.commands) commands.push(machine.describe(command));
+    if (options.commands) commands.push(describeCommand(machine, command));
   });
   return { ...nothing, count, commands };
+}
+
+function describeCommand(machine: Pick<Machine, 'describe'>, command: Uint8Array): string {
+  if (!isProcedureRecord(command)) return machine.describe(command);
+  return describeProcedureRecord(command, (inner) => machine.describe(inner));
 }
 
 /** Of a machine whose program is not at hand: calls of `machine({...})` can be read, others cannot. */

@@ -18,6 +18,8 @@ const LEVELS: Readonly<Record<NodeHappening['kind'], 'debug' | 'info' | 'warn'>>
   loaded: 'info',
   'log-compacted': 'debug',
   missed: 'warn',
+  'procedure-stuck': 'warn',
+  'procedure-undone': 'info',
   'scrub-finding': 'warn',
   'scrub-finished': 'info',
   'scrub-outcome': 'info',

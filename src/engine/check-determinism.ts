@@ -64,6 +64,7 @@ function checkedVersion(machine: Machine): Machine {
     apply: (state, command, context) => checkedCommand(machine, state, command, context),
     ...(keepAtRewind === undefined ? {} : { keepAtRewind }),
     auxiliaryKeys: (state) => machine.auxiliaryKeys?.(state) ?? 0,
+    detach: (result) => (machine.detach === undefined ? result : machine.detach(result)),
     describe: (command) => machine.describe(command),
   };
 }

@@ -5,9 +5,9 @@
  * somebody waits for the outcomes.
  */
 
-import { assert, InvariantViolation } from '../base/assert.ts';
+import { assert } from '../base/assert.ts';
 import { bufferOf } from '../base/bytes.ts';
-import { isTidemarkError, TidemarkError } from '../base/errors.ts';
+import { TidemarkError } from '../base/errors.ts';
 import { defaultShape } from '../base/merkle/shape.ts';
 import { type Index, nextIndex, previousIndex, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
@@ -20,9 +20,12 @@ import type { Snapshot } from '../state/snapshot.ts';
 import type { StateReader } from '../state/state.ts';
 import type { StoredFiles, StoredTree } from '../state/stored.ts';
 import { decodeActivation } from './activation.ts';
+import { applyCommand } from './apply-procedure.ts';
 import { EntryCommands } from './entry.ts';
+import { isFatal } from './fatal.ts';
 import { Folding } from './folding.ts';
 import type { CommandContext, Machine, MigrationState } from './machine.ts';
+import { procedureKeys } from './procedure-store.ts';
 import { ReplayFaults } from './replay-faults.ts';
 import { changeBytes, decodeRewind, describeTarget, type StateChange } from './rewind-entry.ts';
 import { RewindInProgress } from './rewind-in-progress.ts';
@@ -157,6 +160,12 @@ export class Engine {
   /** Number of keys: exact once everything is in memory. */
   get approximateKeys(): number {
     return this.#state.approximateSize;
+  }
+
+  /** The same without what the machine and procedures keep for themselves. */
+  get approximateUserKeys(): number {
+    const auxiliary = this.#newest.auxiliaryKeys?.(this.#state) ?? 0;
+    return this.approximateKeys - auxiliary - procedureKeys(this.#state);
   }
 
   /** Bytes of all keys and values in memory. */
@@ -379,7 +388,7 @@ export class Engine {
     this.#state.begin();
     let result: unknown;
     try {
-      result = machine.apply(this.#state, command, context);
+      result = applyCommand(machine, this.#state, command, context);
       this.#requireReadable();
     } catch (error) {
       this.#state.rollback();
@@ -450,7 +459,7 @@ export class Engine {
     const context = { index: nextIndex(this.#appliedIndex), time: Math.max(this.#appliedTime, now) };
     this.#state.begin();
     try {
-      machine.apply(this.#state, command, context);
+      applyCommand(machine, this.#state, command, context);
     } catch (error) {
       if (isFatal(error)) throw error;
     } finally {
@@ -533,22 +542,4 @@ function migrationFailed({ name, version }: Machine, error: unknown): TidemarkEr
       'correct the migration, or open it with the version before',
     { remedy: 'fix-call', cause: error, facts: { machine: name, version } },
   );
-}
-
-/**
- * What V8 says when stack, memory or the room in a string, a buffer, a map or a bigint runs out. Where that
- * is depends on the memory and the version of Node. Other RangeErrors, a machine's own among them, are
- * results.
- */
-const EXHAUSTED = new RegExp(
-  '^(Maximum (call stack|BigInt) size exceeded|(Map|Set) maximum size exceeded|' +
-    'Array buffer allocation failed|Invalid (string|typed array) length)',
-);
-
-/** Not a result of the command: another replica, or this one tomorrow, might get another outcome. */
-function isFatal(error: unknown): boolean {
-  if (error instanceof InvariantViolation) return true;
-  if (isTidemarkError(error, 'TIDEMARK_NOT_DETERMINISTIC')) return true;
-  if (isTidemarkError(error, 'TIDEMARK_VERSION_MISSING')) return true;
-  return error instanceof RangeError && EXHAUSTED.test(error.message);
 }

@@ -90,6 +90,9 @@ export interface Machine {
   /** How many keys of the state are none that its users count. @default none */
   auxiliaryKeys?(state: StateReader): number;
 
+  /** Makes a result of `apply` safe to keep: copies what is a view. @default as it is */
+  detach?(result: unknown): unknown;
+
   /** A command as people and tools read it (`inspect log`). Must not throw, whatever the bytes. */
   describe(command: Uint8Array): string;
 }
@@ -163,6 +166,6 @@ export interface CallableMachine<Commands, Queries> extends Machine {
   /** Answers a query. @throws TidemarkError TIDEMARK_COMMAND_UNKNOWN, and whatever the query throws. */
   query(state: StateReader, name: string, args: readonly unknown[]): unknown;
 
-  /** Makes a result of `apply` or `query` safe to keep: copies what is a view. */
+  /** Of a `query`, too. */
   detach(result: unknown): unknown;
 }

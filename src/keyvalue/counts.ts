@@ -12,6 +12,7 @@
 
 import { assert } from '../base/assert.ts';
 import { readU64, viewOf, writeU64 } from '../base/bytes.ts';
+import { procedureKeys } from '../engine/procedure-store.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
 import { PREFIX_COUNTS } from './layout.ts';
 
@@ -71,7 +72,7 @@ export function auxiliaryKeys(state: StateReader): number {
 
 /** Number of user keys. */
 export function countKeys(state: StateReader): number {
-  return state.size - auxiliaryKeys(state);
+  return state.size - auxiliaryKeys(state) - procedureKeys(state);
 }
 
 function fieldOf(record: Uint8Array, field: number): number {

@@ -6,6 +6,7 @@
  *     00                             counts (counts.ts)
  *     01, slot                       session in a slot of the ring (sessions.ts)
  *     02, id                         session (sessions.ts)
+ *     03, …                          procedures (engine/procedure-store.ts)
  *     0a, user key                   type, deadline when it has one, content
  *     0b, hash, field                slot, value: a field of a large hash (large-hash.ts)
  *     0c, hash, slot                 field in a slot of a large hash

@@ -21,6 +21,7 @@ import type { LogOptions } from '../log/log-options.ts';
 import type { StatusFile } from '../log/status.ts';
 import { LocalOrdering } from '../ordering/local.ts';
 import type { LocalOptions } from '../ordering/local-options.ts';
+import { ProcedureRunner, type ProcedureRunnerConfig } from '../procedures/procedure-runner.ts';
 import { KEY_HASH_SEED_BYTES } from '../state/key-hash.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { activateVersions } from './activate.ts';
@@ -79,6 +80,7 @@ export interface Assembly {
   readonly scrub: Required<ScrubOptions>;
   /** What the key-value machine tells of deadlines; null with another machine. */
   readonly deadlines: DeadlineTable | null;
+  readonly procedures: Pick<ProcedureRunnerConfig, 'procedures' | 'kept' | 'machine'>;
   readonly onProgress: (progress: RecoveryProgress) => void;
   /** In development the machine is watched, and every command is tried before it is taken. */
   readonly mode: 'production' | 'development';
@@ -112,6 +114,7 @@ export class Wiring {
     parts.ordering.start(parts.log);
     parts.feed.start(parts.log);
     parts.expiring?.start(parts.checkpoints.whenLoaded());
+    parts.procedures.start();
     this.#checkpoints = parts.checkpoints;
     this.#scrubber = parts.scrubber;
     this.#node = node;
@@ -199,16 +202,24 @@ function findCheckpoints(
 
 /** What only a node that serves needs. */
 function serve(
-  { doors, deadlines, mode, machineAt, wiring, log }: Assembly,
+  { doors, deadlines, mode, machineAt, wiring, log, procedures: defined }: Assembly,
   parts: Pick<NodeParts, 'engine' | 'log' | 'ordering' | 'checkpoints' | 'history' | 'events'>,
   own: OwnEntries,
-): Pick<NodeParts, 'expiring' | 'rehearsing' | 'rewinder' | 'lateness' | 'machineAt'> {
+): Pick<NodeParts, 'expiring' | 'rehearsing' | 'rewinder' | 'procedures' | 'lateness' | 'machineAt'> {
   const { clock } = doors;
   const { ordering, checkpoints } = parts;
   const { engine } = parts;
   const { state } = engine;
   const expiring = deadlines === null ? null : new ExpiringOrdering({ ordering, deadlines, state, clock });
   const rehearsing = mode === 'production' ? null : new RehearsingOrdering({ ordering, engine, clock });
+  const procedures = new ProcedureRunner({
+    ...defined,
+    ordering: rehearsing ?? expiring ?? ordering,
+    whenDurable: () => (parts.log.durability === 'synced' ? Promise.resolve() : parts.log.sync()),
+    clock,
+    onEvent: parts.events.emit,
+    onFatal: wiring.fail,
+  });
   const rewinder = new Rewinder({
     ...parts,
     own,
@@ -216,11 +227,14 @@ function serve(
     // Several fit a segment, so that the log does not grow by files that are mostly empty.
     partBytesMax: Math.min(PART_BYTES_MAX, log.segmentBytes / 4),
     whenLoaded: () => checkpoints.whenLoaded(),
-    onRewound: () => expiring?.stateReplaced(),
+    onRewound() {
+      expiring?.stateReplaced();
+      procedures.stateReplaced();
+    },
     onFatal: wiring.fail,
   });
   const lateness = new Lateness(clock, (lateMs) => parts.events.emit({ kind: 'late', lateMs }));
-  return { expiring, rehearsing, rewinder, lateness, machineAt };
+  return { expiring, rehearsing, rewinder, procedures, lateness, machineAt };
 }
 
 function makeScrubber(

@@ -14,6 +14,7 @@ import { type Index, nextIndex, type Term, toIndex } from '../base/positions.ts'
 import { decodeActivation } from '../engine/activation.ts';
 import { forEachCommand } from '../engine/entry.ts';
 import type { CallableMachine } from '../engine/machine.ts';
+import { commandIn, decodeProcedureRecord, isProcedureRecord } from '../engine/procedure-record.ts';
 import { decodeRewind } from '../engine/rewind-entry.ts';
 import { type VersionHistory, versionAfter } from '../engine/versions.ts';
 import type { Log } from '../log/log.ts';
@@ -52,9 +53,20 @@ export type LoggedCommand<Commands> = {
     : unknown;
 }[keyof Commands];
 
+/** A record of a procedure. */
+export interface LoggedProcedure {
+  /** Its place among all commands of the entry, from 1. */
+  readonly at: number;
+  readonly procedure: string;
+  readonly id: string;
+  /** What it records. */
+  readonly record: 'begin' | 'step' | 'command-step' | 'turn-back' | 'undone' | 'end';
+}
+
 /**
  * An entry of the log.
- * - `commands`: commands of the active version of the machine, in their order; those that were rejected, too.
+ * - `commands`: commands of the active version of the machine, in their order; those that were rejected, too,
+ *   and those that are steps of procedures. What procedures recorded is in `procedures`, when they did.
  * - `earlier-commands`: those of an earlier version, which may have had other names and arguments.
  * - `activation`: from here on another version of the machine is active.
  * - `rewind`: a part of what takes the state back to that of `toIndex`, or of the first `toCommands` of its
@@ -66,8 +78,14 @@ export type LogEntry<Commands> = EntryPosition &
         readonly kind: 'commands';
         readonly version: number;
         readonly commands: readonly LoggedCommand<Commands>[];
+        readonly procedures?: readonly LoggedProcedure[];
       }
-    | { readonly kind: 'earlier-commands'; readonly version: number; readonly commands: readonly unknown[] }
+    | {
+        readonly kind: 'earlier-commands';
+        readonly version: number;
+        readonly commands: readonly unknown[];
+        readonly procedures?: readonly LoggedProcedure[];
+      }
     | { readonly kind: 'activation'; readonly fromVersion: number; readonly toVersion: number }
     | {
         readonly kind: 'rewind';
@@ -232,12 +250,36 @@ async function* decoded<Commands>(
       };
       continue;
     }
-    const commands: unknown[] = [];
-    forEachCommand(body, (command) => commands.push(machine.decodeCall(command)));
+    const { commands, records } = decodeCommands(machine, body);
+    const procedures = records.length === 0 ? {} : { procedures: records };
     const version = versionAfter(history, position.index);
-    if (version !== machine.version) yield { kind: 'earlier-commands', ...position, version, commands };
-    else yield { kind: 'commands', ...position, version, commands: commands as LoggedCommand<Commands>[] };
+    const shared = { ...position, version, ...procedures };
+    if (version !== machine.version) yield { kind: 'earlier-commands', ...shared, commands };
+    else yield { kind: 'commands', ...shared, commands: commands as LoggedCommand<Commands>[] };
   }
+}
+
+/** The commands of an entry that take effect as such, and the records of procedures. */
+function decodeCommands(
+  machine: CallableMachine<unknown, unknown>,
+  body: Uint8Array,
+): { readonly commands: unknown[]; readonly records: LoggedProcedure[] } {
+  const commands: unknown[] = [];
+  const records: LoggedProcedure[] = [];
+  let at = 0;
+  forEachCommand(body, (command) => {
+    at++;
+    if (!isProcedureRecord(command)) {
+      commands.push(machine.decodeCall(command));
+      return;
+    }
+    const record = decodeProcedureRecord(command);
+    const { procedure, id, kind } = record;
+    records.push({ at, procedure, id, record: kind });
+    const inner = commandIn(record);
+    if (inner !== null) commands.push(machine.decodeCall(inner));
+  });
+  return { commands, records };
 }
 
 function waiter(): { promise: Promise<void>; resolve: () => void } {

@@ -11,6 +11,7 @@ import { type ErrorCode, TidemarkError } from '../base/errors.ts';
 import type { Index } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import type { LogEvent } from '../log/log-events.ts';
+import type { ProcedureEvent } from '../procedures/procedure-runner.ts';
 import type { CheckpointSummary } from './node-checkpoints.ts';
 import { ProcessHold } from './process-hold.ts';
 import type { ScrubFinding } from './scrub-record.ts';
@@ -39,6 +40,7 @@ export interface DamageFound {
 /** What happened; {@link NodeEvent} says when, too. */
 export type NodeHappening =
   | LogEvent
+  | ProcedureEvent
   /** After a start from a checkpoint: everything is in memory, and checkpoints are taken from here on. */
   | { readonly kind: 'loaded'; readonly keys: number; readonly tookMs: number }
   /** A checkpoint of the state up to `index` is being written; commands go on. */

@@ -1,6 +1,6 @@
 /** A node: one engine, its log, its status and the ordering that feeds it, put together. */
 
-import { type Distribution, type DistributionSummary, summarize } from '../base/histogram.ts';
+import type { DistributionSummary } from '../base/histogram.ts';
 import { invalidOption } from '../base/options.ts';
 import type { Index } from '../base/positions.ts';
 import type { Schedule } from '../checkpoint/schedule/schedule-options.ts';
@@ -8,15 +8,20 @@ import type { ScheduleStats } from '../checkpoint/schedule/scheduler.ts';
 import type { Engine, StateRoot } from '../engine/engine.ts';
 import { type Call, type CallableMachine, Rejection } from '../engine/machine.ts';
 import type { PointInput } from '../engine/point.ts';
+import type { ProcedureId } from '../engine/procedure-record.ts';
 import type { Log, LogStats } from '../log/log.ts';
 import type { RecoveryReport } from '../log/recover.ts';
 import type { StatusFile } from '../log/status.ts';
 import type { LocalOrdering } from '../ordering/local.ts';
 import type { Ordering } from '../ordering/ordering.ts';
+import type { Procedure } from '../procedures/procedure.ts';
+import type { UnfinishedProcedure } from '../procedures/procedure-run.ts';
+import type { ProcedureRunner, RunOptions } from '../procedures/procedure-runner.ts';
 import type { FileLock } from '../storage/file-system.ts';
 import { AbortableNode } from './abortable-node.ts';
 import type { CommitRecorder } from './commit-recorder.ts';
 import { closeDataDirectory } from './data-directory.ts';
+import { type NodeDistributions, summarizeAll } from './distributions.ts';
 import type { EntriesOptions, EntryFeed, LogEntry } from './entry-feed.ts';
 import { type EventsOptions, failureOf, type NodeEvent, type NodeEvents } from './events.ts';
 import type { ExpiringOrdering } from './expiring-ordering.ts';
@@ -37,7 +42,7 @@ import type { ProcessHold } from './process-hold.ts';
 import type { RehearsingOrdering } from './rehearsing-ordering.ts';
 import type { Rewinder, RewindOptions, RewindSummary } from './rewinder.ts';
 import type { Scrubber, ScrubReport, ScrubStats } from './scrubber.ts';
-import { stopErrors } from './stop-errors.ts';
+import { closedError, stopErrors } from './stop-errors.ts';
 
 /** What `open` found and did. */
 export interface NodeRecovery extends RecoveryReport {
@@ -94,27 +99,6 @@ export interface NodeStats {
   readonly distributions: Readonly<Record<keyof NodeDistributions, DistributionSummary>>;
 }
 
-/** What a node measures, since its start. The unit is in the name. */
-export interface NodeDistributions {
-  /**
-   * From taken to answered, in milliseconds: one for each command, all with the time of the first of their
-   * batch, so that none is understated.
-   */
-  readonly commandMs: Distribution;
-  /** A sync of the log, in milliseconds. */
-  readonly syncMs: Distribution;
-  /** Commands of an entry. */
-  readonly batchCommands: Distribution;
-  /** Bytes of an entry. */
-  readonly batchBytes: Distribution;
-  /** Applying an entry and answering its commands, in milliseconds; not in the replay at a start. */
-  readonly applyMs: Distribution;
-  /** How long due work waited for the event loop, in milliseconds; looked at ten times a second. */
-  readonly latenessMs: Distribution;
-  /** Writing a checkpoint, in milliseconds. */
-  readonly checkpointMs: Distribution;
-}
-
 /** How the checkpoints of a node are doing. */
 export interface CheckpointStats {
   /** The newest one; null when there is none. */
@@ -142,6 +126,7 @@ export interface NodeParts {
   readonly scrubber: Scrubber;
   readonly history: History;
   readonly rewinder: Rewinder;
+  readonly procedures: ProcedureRunner;
   /** The machine that answers for a state of the past. */
   readonly machineAt: (time: number) => CallableMachine<unknown, unknown>;
   readonly lateness: Lateness;
@@ -371,6 +356,36 @@ export class Node<Commands, Queries> {
   }
 
   /**
+   * Runs a procedure to its end; its id again gives the same result, and no second run. Rejects with the
+   * `Rejection` it was refused with; TIDEMARK_PROCEDURE_UNDONE, TIDEMARK_PROCEDURE_STUCK,
+   * TIDEMARK_PROCEDURE_CHANGED, TIDEMARK_PROCEDURE_MISUSED, TIDEMARK_PROCEDURE_ABANDONED; as `submit`, and
+   * with TIDEMARK_PROCEDURE_UNKNOWN or TIDEMARK_PROCEDURE_ID_TAKEN, before anything was done. When the node
+   * is closed meanwhile, with TIDEMARK_NOT_OPEN, and the next start goes on.
+   */
+  run<Argument, Result>(
+    procedure: Procedure<Argument, Result>,
+    argument: Argument,
+    options: RunOptions,
+  ): Promise<Result> {
+    return this.#parts.hold.during(this.#parts.procedures.run(procedure, argument, options));
+  }
+
+  /** The procedures that are not finished, and what each waits for. */
+  procedures(): readonly UnfinishedProcedure[] {
+    return this.#parts.procedures.list();
+  }
+
+  /** Tries a procedure again that is stuck or waits. @throws TidemarkError TIDEMARK_PROCEDURE_GONE. */
+  retryProcedure(run: ProcedureId): void {
+    this.#parts.procedures.retry(run);
+  }
+
+  /** Ends a procedure where it is: nothing more is done or undone. Rejects with TIDEMARK_PROCEDURE_GONE. */
+  abandonProcedure(run: ProcedureId): Promise<void> {
+    return this.#parts.procedures.abandon(run);
+  }
+
+  /**
    * When the newest checkpoint was taken, or the node started when there is none: milliseconds since 1970.
    */
   get lastCheckpointAt(): number {
@@ -444,7 +459,7 @@ export class Node<Commands, Queries> {
   stats(): NodeStats {
     const { engine, log, checkpoints, expiring, scrubber } = this.#parts;
     return {
-      keys: engine.approximateKeys - (this.#machine.auxiliaryKeys?.(engine.state) ?? 0),
+      keys: engine.approximateUserKeys,
       keysToLoad: engine.keysToLoad,
       keysWithDeadline: expiring?.deadlineCount ?? 0,
       keysExpired: expiring?.keysExpired ?? 0,
@@ -523,6 +538,7 @@ export class Node<Commands, Queries> {
     const [later, inFlight] = stopErrors(this.#failure);
     this.#parts.commits.stop();
     this.#parts.expiring?.stop();
+    this.#parts.procedures.stop(later);
     this.#parts.engine.stop();
     void this.#parts.feed.stop(this.#failure);
     try {
@@ -542,6 +558,7 @@ export class Node<Commands, Queries> {
       await ordering.close();
     };
     this.#tellStopping();
+    this.#parts.procedures.stop(closedError());
     const { engine, ordering, expiring, rehearsing, log, status, lateness, commits, feed, checkpoints } =
       this.#parts;
     lateness.stop();
@@ -579,16 +596,4 @@ export class Node<Commands, Queries> {
     this.#onStopped(this.#failure);
     this.#parts.events.end(this.#failure);
   }
-}
-
-function summarizeAll(all: NodeDistributions): NodeStats['distributions'] {
-  return {
-    commandMs: summarize(all.commandMs),
-    syncMs: summarize(all.syncMs),
-    batchCommands: summarize(all.batchCommands),
-    batchBytes: summarize(all.batchBytes),
-    applyMs: summarize(all.applyMs),
-    latenessMs: summarize(all.latenessMs),
-    checkpointMs: summarize(all.checkpointMs),
-  };
 }

@@ -1,7 +1,7 @@
 /** `open`: from a directory and a machine to a node that serves. */
 
 import { systemChance } from '../base/chance.ts';
-import { invalidOption, requireKnownOptions, resolveSignal } from '../base/options.ts';
+import { invalidOption, requireInteger, requireKnownOptions, resolveSignal } from '../base/options.ts';
 import { systemClock } from '../base/time.ts';
 import {
   type CheckpointOptions,
@@ -20,6 +20,7 @@ import { DeadlineTable } from '../keyvalue/deadline-table.ts';
 import { type DurabilityChoice, resolveDurability } from '../log/durability.ts';
 import { type LogOptions, resolveLogOptions } from '../log/log-options.ts';
 import { type LocalOptions, resolveLocalOptions } from '../ordering/local-options.ts';
+import type { AnyProcedure } from '../procedures/procedure.ts';
 import { MEMORY_DIR, MemoryFileSystem } from '../storage/memory-file-system.ts';
 import { NodeFileSystem } from '../storage/node-file-system.ts';
 import { assemble, type Doors, type RecoveryProgress, Wiring } from './assemble.ts';
@@ -54,6 +55,16 @@ export interface OpenOptions {
   readonly checkpoint?: CheckpointOptions;
   /** How everything cold is read again and verified while the node runs. */
   readonly scrub?: ScrubOptions;
+  /**
+   * The procedures that `node.run` may run; those that are not finished go on at once. Take one out only when
+   * none of its runs is unfinished. @default none
+   */
+  readonly procedures?: readonly AnyProcedure[];
+  /**
+   * How many finished runs of procedures are remembered, so that their ids give their results: 0 to a
+   * million. The oldest are forgotten; the id of one would begin anew. @default 10000
+   */
+  readonly proceduresKept?: number;
   /** Called while the state is brought back; see {@link RecoveryProgress}. */
   readonly onProgress?: (progress: RecoveryProgress) => void;
   /**
@@ -78,6 +89,9 @@ export interface MachineOptions<Commands, Queries> {
   readonly checkDeterminism?: boolean;
 }
 
+const PROCEDURES_KEPT = 10_000;
+const PROCEDURES_KEPT_MAX = 1_000_000;
+
 const KNOWN_OPTIONS = {
   dir: 0,
   machine: 0,
@@ -87,6 +101,8 @@ const KNOWN_OPTIONS = {
   log: 0,
   checkpoint: 0,
   scrub: 0,
+  procedures: 0,
+  proceduresKept: 0,
   onProgress: 0,
   signal: 0,
   doors: 0,
@@ -124,6 +140,7 @@ export async function open(
   const durability = resolveDurability(options.durability ?? 'synced');
   const checkpoint = resolveCheckpointOptions(checkpointOptions(options));
   const scrub = resolveScrubOptions(options.scrub ?? {});
+  const procedures = resolveProcedures(options);
   const wiring = new Wiring();
   const dataDir = options.dir === MEMORY_DIR ? '/memory' : options.dir.replace(/(?<=.)\/+$/, '');
   const directory = await openDataDirectory({
@@ -150,6 +167,7 @@ export async function open(
       scrub: options.dir === MEMORY_DIR ? { ...scrub, cycleMs: 0 } : scrub, // There is no disk.
       deadlines: options.machine === undefined ? deadlines : null,
       mode: options.checkDeterminism === true ? 'development' : 'production',
+      procedures: { ...procedures, machine },
       onProgress: options.onProgress ?? (() => undefined),
       signal,
     });
@@ -167,6 +185,28 @@ function checkpointOptions({ dir, checkpoint = {} }: OpenOptions): CheckpointOpt
   const given = Object.entries(checkpoint).filter(([, value]) => value !== undefined);
   // With the memory of the process goes what a checkpoint at its end would be for.
   return { ...MEMORY_DEFAULTS, ...Object.fromEntries(given), checkpointOnClose: false };
+}
+
+/** One of each name, for the machine of the node. */
+function resolveProcedures({
+  procedures = [],
+  proceduresKept: kept = PROCEDURES_KEPT,
+  machine,
+}: OpenOptions & Partial<MachineOptions<unknown, unknown>>): {
+  readonly procedures: readonly AnyProcedure[];
+  readonly kept: number;
+} {
+  requireInteger('proceduresKept', kept, 0, PROCEDURES_KEPT_MAX);
+  if (!Array.isArray(procedures)) throw invalidOption('procedures', procedures, 'a list of procedures');
+  const names = new Set<string>();
+  for (const one of procedures) {
+    if (names.has(one.name)) throw invalidOption('procedures', one.name, 'a list in which no name is twice');
+    names.add(one.name);
+    if (one.machine !== (machine ?? null)) {
+      throw invalidOption('procedures', one.name, 'procedures made for the machine of the node');
+    }
+  }
+  return { procedures, kept };
 }
 
 function resolveMachine(

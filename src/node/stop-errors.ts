@@ -16,3 +16,12 @@ export function stopErrors(failure: Error): [later: TidemarkError, inFlight: Tid
     ),
   ];
 }
+
+/** What to tell who waits for a procedure when a node is closed. */
+export function closedError(): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_NOT_OPEN',
+    'the node was closed; the procedure goes on, or is taken back, when it is opened again',
+    { remedy: 'fix-call' },
+  );
+}

@@ -12,7 +12,7 @@ import { requireInteger, requireKnownOptions } from '../base/options.ts';
 import type { Listener } from '../network/connection.ts';
 import { type HttpReply, type HttpRequest, type ListenHttp, listenHttp } from '../network/http.ts';
 import type { RecoveryProgress } from '../node/assemble.ts';
-import type { NodeDistributions } from '../node/node.ts';
+import type { NodeDistributions } from '../node/distributions.ts';
 import type { NodeFigures } from './metric-definitions.ts';
 import { METRICS_CONTENT_TYPE, Metrics } from './metrics.ts';
 import { type InformedNode, nodeInfo } from './node-info.ts';

@@ -4,7 +4,8 @@
  */
 
 import type { Distribution } from '../base/histogram.ts';
-import type { NodeDistributions, NodeRecovery, NodeStats } from '../node/node.ts';
+import type { NodeDistributions } from '../node/distributions.ts';
+import type { NodeRecovery, NodeStats } from '../node/node.ts';
 import type { ClientFigures } from './redis-server.ts';
 
 /** A node at one moment. */

@@ -1,0 +1,57 @@
+/** How the end of a procedure, or its want of one, reaches who waits for it. */
+
+import { TidemarkError } from '../base/errors.ts';
+import { decodeValue } from '../engine/codec.ts';
+import { errorOf } from '../engine/failure.ts';
+import type { Outcome, ProcedureId } from '../engine/procedure-record.ts';
+
+/**
+ * The result of a run that is over. Rejects with the `Rejection` it was refused with; then one that goes
+ * backward has taken back what it had done.
+ */
+export async function resultOf(run: ProcedureId, outcome: Outcome): Promise<unknown> {
+  if (outcome.kind === 'done') return decodeValue(outcome.result);
+  const { kind, failure } = outcome;
+  const cause = errorOf(failure);
+  if (kind === 'abandoned') throw abandoned(run, cause);
+  if (failure.rejection !== null) throw cause;
+  throw undone(run, cause);
+}
+
+/** What waits for a person, or for another program, is told; errors of procedures say it themselves. */
+export function stuckError({ procedure, id }: ProcedureId, cause: unknown): TidemarkError {
+  if (cause instanceof TidemarkError && cause.code.startsWith('TIDEMARK_PROCEDURE_')) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new TidemarkError(
+    'TIDEMARK_PROCEDURE_STUCK',
+    `run ${id} of the procedure ${procedure} was given up for now: ${reason}. Its finished steps are ` +
+      'recorded; retry it once that is mended, or abandon it',
+    { remedy: 'repair', facts: { procedure, id }, cause },
+  );
+}
+
+/** There is a run, and nothing to run it with. */
+export function unknownVersion({ procedure, id }: ProcedureId, version: number): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_PROCEDURE_UNKNOWN',
+    `run ${id} needs version ${version} of the procedure ${procedure}, which the node was opened without`,
+    { remedy: 'fix-call', facts: { procedure, id, version } },
+  );
+}
+
+function undone({ procedure, id }: ProcedureId, cause: Error): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_PROCEDURE_UNDONE',
+    `run ${id} of the procedure ${procedure} failed, and what it had done was taken back: ${cause.message}. ` +
+      'Its id is used up',
+    { remedy: 'fix-call', facts: { procedure, id }, cause },
+  );
+}
+
+function abandoned({ procedure, id }: ProcedureId, cause: Error): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_PROCEDURE_ABANDONED',
+    `run ${id} of the procedure ${procedure} was abandoned: some of its steps may have taken effect`,
+    { remedy: 'fix-call', facts: { procedure, id }, cause },
+  );
+}

@@ -1,0 +1,249 @@
+/**
+ * Runs the procedures of a node: begins them, goes on with those that a crash or a rewind left, and knows
+ * which are not finished. What they have done is in the log and the state; here is only who does it.
+ */
+
+import { bufferOf } from '../base/bytes.ts';
+import { isTidemarkError, TidemarkError } from '../base/errors.ts';
+import { invalidOption, requireKnownOptions } from '../base/options.ts';
+import type { Clock } from '../base/time.ts';
+import { type Begun, gone } from '../engine/apply-procedure.ts';
+import type { CallableMachine } from '../engine/machine.ts';
+import { encodeProcedureRecord, type ProcedureId, type ProcedureRecord } from '../engine/procedure-record.ts';
+import { readUnfinished, type StoredRun } from '../engine/procedure-store.ts';
+import type { Ordering } from '../ordering/ordering.ts';
+import { resultOf } from './outcome.ts';
+import { type AnyProcedure, type Procedure, versionOf } from './procedure.ts';
+import { encodeBounded, ProcedureRun, type UnfinishedProcedure, type Waiter } from './procedure-run.ts';
+
+/** Longest id, in bytes. */
+const ID_BYTES_MAX = 256;
+
+/** Between two attempts at a record that the log has no room for. */
+const RECORD_RETRY_MS = 100;
+
+/** Options of `node.run`. */
+export interface RunOptions {
+  /**
+   * Names the operation for ever: the same id again gives the same result, and not a second run. 1 to 256
+   * bytes, no control characters.
+   */
+  readonly id: string;
+}
+
+/** What a node's procedures tell: of those that went another way than their function. */
+export type ProcedureEvent = {
+  /** `procedure-stuck`: it waits to be retried or abandoned. `procedure-undone`: it was taken back. */
+  readonly kind: 'procedure-stuck' | 'procedure-undone';
+  readonly procedure: string;
+  readonly id: string;
+  /** The step that it is stuck at; null at none. */
+  readonly step: string | null;
+  readonly message: string | null;
+};
+
+export interface ProcedureRunnerConfig {
+  readonly procedures: readonly AnyProcedure[];
+  /** How many ended runs are remembered. */
+  readonly kept: number;
+  readonly machine: CallableMachine<unknown, unknown>;
+  readonly ordering: Ordering;
+  /** Resolves when everything that was answered is durable. */
+  readonly whenDurable: () => Promise<void>;
+  readonly clock: Clock;
+  readonly onEvent: (event: ProcedureEvent) => void;
+  readonly onFatal: (error: unknown) => void;
+}
+
+export class ProcedureRunner {
+  readonly #config: ProcedureRunnerConfig;
+  readonly #procedures: ReadonlyMap<string, AnyProcedure>;
+  readonly #runs = new Map<string, ProcedureRun>();
+  /** Why nothing is run any more; null while it is. */
+  #stopped: Error | null = null;
+
+  constructor(config: ProcedureRunnerConfig) {
+    this.#config = config;
+    this.#procedures = new Map(config.procedures.map((procedure) => [procedure.name, procedure]));
+  }
+
+  /** Goes on with what is not finished. */
+  start(): void {
+    this.#resume(new Map());
+  }
+
+  /** See `Node.run`. */
+  async run<Argument, Result>(
+    procedure: Procedure<Argument, Result>,
+    argument: Argument,
+    options: RunOptions,
+  ): Promise<Result> {
+    requireKnownOptions('run', options, { id: 0 });
+    const { name, version, recovery } = procedure;
+    const run = { procedure: name, id: requireId(options.id) };
+    if (this.#procedures.get(name) !== (procedure as unknown)) throw notOpened(name);
+    const bytes = encodeBounded(argument, `the argument of ${name}`);
+    const known = this.#runs.get(keyOf(run));
+    if (known !== undefined) return (await known.wait(bytes)) as Result;
+    const begun = (await this.#submit({
+      kind: 'begin',
+      ...run,
+      version,
+      recovery,
+      argument: bytes,
+    })) as Begun;
+    if (begun.kind === 'finished') return (await resultOf(run, begun.outcome)) as Result;
+    return (await this.#take(begun.run, begun.isNew ? 'begun' : 'resumed').wait(bytes)) as Result;
+  }
+
+  /** Every run that is not finished. */
+  list(): UnfinishedProcedure[] {
+    return [...this.#runs.values()].map((run) => run.describe());
+  }
+
+  /** @throws TidemarkError TIDEMARK_PROCEDURE_GONE. */
+  retry(run: ProcedureId): void {
+    this.#find(run).retry();
+  }
+
+  /** @throws TidemarkError TIDEMARK_PROCEDURE_GONE, and what keeps a record from being written. */
+  async abandon(run: ProcedureId): Promise<void> {
+    await this.#find(run).abandon();
+  }
+
+  /** The state became another one: what is not finished there goes on, and nothing else. */
+  stateReplaced(): void {
+    const waiting = new Map<string, Waiter[]>();
+    for (const [key, run] of this.#runs) waiting.set(key, run.drop());
+    this.#runs.clear();
+    this.#resume(waiting);
+  }
+
+  /**
+   * Runs nothing any more. What is being done is not waited for: the next start does it again, by the same
+   * key.
+   * @param error What those who wait are told.
+   */
+  stop(error: Error): void {
+    if (this.#stopped !== null) return;
+    this.#stopped = error;
+    for (const run of this.#runs.values()) for (const { reject } of run.drop()) reject(error);
+    this.#runs.clear();
+  }
+
+  #find(run: ProcedureId): ProcedureRun {
+    const found = this.#runs.get(keyOf(run));
+    if (found === undefined) throw gone(run);
+    return found;
+  }
+
+  /** @param waiting Who waited for the runs before the state was replaced. */
+  #resume(waiting: ReadonlyMap<string, readonly Waiter[]>): void {
+    const giveUp = (error: unknown): void => {
+      for (const waiters of waiting.values()) for (const { reject } of waiters) reject(error);
+    };
+    this.#config.ordering.enqueueRead({
+      read: (state) => {
+        for (const stored of readUnfinished(state)) this.#take(stored, 'resumed');
+        for (const [key, waiters] of waiting) this.#handOver(key, waiters);
+      },
+      fail: giveUp,
+    });
+  }
+
+  #handOver(key: string, waiters: readonly Waiter[]): void {
+    const run = this.#runs.get(key);
+    if (run !== undefined) return run.adopt(waiters);
+    const [procedure = '', id = ''] = key.split('\0');
+    for (const { reject } of waiters) reject(gone({ procedure, id }));
+  }
+
+  /** The run of these records: one that is known, or a new one, which starts once they are durable. */
+  #take(stored: StoredRun, how: 'begun' | 'resumed'): ProcedureRun {
+    const key = keyOf(stored);
+    const known = this.#runs.get(key);
+    if (known !== undefined) return known;
+    const newest = this.#procedures.get(stored.procedure);
+    const { clock, kept, machine, onFatal } = this.#config;
+    const run = new ProcedureRun({
+      clock,
+      procedure: newest === undefined ? null : versionOf(newest, stored.head.version),
+      stored,
+      isResumed: how === 'resumed',
+      kept,
+      record: async (record) => {
+        const answer = await this.#submit(record);
+        await this.#config.whenDurable();
+        return answer;
+      },
+      encodeCommand: ([name, ...args]) => machine.encodeCall(name, args),
+      onEnded: () => {
+        if (this.#runs.get(key) === run) this.#runs.delete(key);
+      },
+      onStuck: (_, error) => this.#tell('procedure-stuck', run, error),
+      onUndone: () => this.#tell('procedure-undone', run, null),
+      onFatal,
+    });
+    if (this.#stopped !== null) throw this.#stopped;
+    this.#runs.set(key, run);
+    this.#config.whenDurable().then(
+      () => run.start(),
+      () => undefined, // The node stops, and tells why.
+    );
+    return run;
+  }
+
+  #tell(kind: ProcedureEvent['kind'], run: ProcedureRun, error: unknown): void {
+    const { procedure, id, step, lastError } = run.describe();
+    const message = error === null ? null : lastError;
+    this.#config.onEvent({ kind, procedure, id, step: step?.name ?? null, message });
+  }
+
+  /** Waits for room: nothing else can be done meanwhile. */
+  async #submit(record: ProcedureRecord): Promise<unknown> {
+    const command = encodeProcedureRecord(record);
+    for (;;) {
+      if (this.#stopped !== null) throw this.#stopped;
+      try {
+        return await this.#enqueue(command);
+      } catch (error) {
+        if (record.kind === 'begin' || !isShortage(error)) throw error;
+      }
+      await new Promise<void>((resolve) => this.#config.clock.after(RECORD_RETRY_MS, resolve));
+    }
+  }
+
+  #enqueue(command: Uint8Array): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#config.ordering.enqueue(command, { settle: resolve, fail: reject });
+    });
+  }
+}
+
+/** The log had no room: nothing was written. */
+function isShortage(error: unknown): boolean {
+  return isTidemarkError(error) && error.remedy === 'retry';
+}
+
+function keyOf({ procedure, id }: ProcedureId): string {
+  return `${procedure}\0${id}`;
+}
+
+function requireId(id: unknown): string {
+  const isId =
+    typeof id === 'string' &&
+    id.isWellFormed() &&
+    !/\p{Cc}/u.test(id) &&
+    id !== '' &&
+    bufferOf(Buffer.from(id)).length <= ID_BYTES_MAX;
+  if (isId) return id;
+  throw invalidOption('id', id, `text of 1 to ${ID_BYTES_MAX} bytes without control characters`);
+}
+
+function notOpened(procedure: string): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_PROCEDURE_UNKNOWN',
+    `the node was opened without this procedure ${procedure}: pass it to open({ procedures: [ … ] })`,
+    { remedy: 'fix-call', facts: { procedure } },
+  );
+}

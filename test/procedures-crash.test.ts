@@ -1,0 +1,180 @@
+/**
+ * Procedures cut short (src/procedures/). Goal: whatever is interrupted, a procedure that goes forward ends
+ * with every effect once by its key, and one that goes backward with all of them or with none that holds; a
+ * command that is a step took effect as often as its record says. Method: a process that ends before and
+ * after every effect, and at every call of a disk that loses, tears and reorders, also while it recovers;
+ * then random procedures, cut short at random, again and again.
+ */
+
+import { deepStrictEqual, ok, strictEqual } from 'node:assert';
+import { test } from 'node:test';
+import type { Recovery } from '../src/engine/procedure-record.ts';
+import { open } from '../src/node/open.ts';
+import { LossyFileSystem } from '../src/testing/lossy-file-system.ts';
+import { SeededRandom } from '../src/testing/seeded-random.ts';
+import {
+  ATTEMPTS,
+  checkPlan,
+  OutsideWorld,
+  type Plan,
+  type PlannedStep,
+  randomPlan,
+  stepsTaken,
+  tally,
+} from './support/outside-world.ts';
+import { seedOf } from './support/seed.ts';
+
+const DIR = 'data';
+
+/** Where a process ends: at a call of the world or of the disk, counted from 1; Infinity lives on. */
+interface Death {
+  readonly by: 'world' | 'disk';
+  readonly at: number;
+}
+
+const SURVIVES: Death = { by: 'world', at: Infinity };
+
+/** What a process did: whether it died, and how many calls of each kind it came to. */
+interface Life {
+  readonly hasDied: boolean;
+  readonly calls: Record<Death['by'], number>;
+}
+
+/** Runs what is unfinished, and these plans, until all is over or stuck, or the process dies. */
+async function live(
+  files: LossyFileSystem,
+  world: OutsideWorld,
+  plans: Readonly<Record<Recovery, readonly Plan[]>>,
+  death: Death,
+): Promise<Life> {
+  const connection = world.connect();
+  let calls = 0;
+  connection.onCall = () => {
+    if (++calls === death.at && death.by === 'world') files.crash();
+    if (files.hasCrashed) connection.die();
+  };
+  if (death.by === 'disk' && death.at !== Infinity) files.crashAt(files.callCount + death.at);
+  const before = files.callCount;
+  try {
+    const doors = { fs: files, chance: new SeededRandom(1) };
+    const node = await open({ machine: tally, dir: DIR, procedures: connection.walks, doors });
+    for (const walk of connection.walks) {
+      for (const plan of plans[walk.recovery]) {
+        node.run(walk, plan, { id: plan.id }).catch(() => undefined); // What came of it is checked at the end.
+      }
+    }
+    await node.query('count', 'anything').catch(() => undefined); // Those that begin are in the list.
+    await node.sync().catch(() => undefined);
+    while (!files.hasCrashed && node.procedures().some(({ status }) => status !== 'stuck')) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    if (!files.hasCrashed) await node.close();
+    else await node.close().catch(() => undefined);
+  } catch (error) {
+    if (!files.hasCrashed) throw error;
+  }
+  connection.die();
+  return { hasDied: files.hasCrashed, calls: { world: calls, disk: files.callCount - before } };
+}
+
+/** With the world mended, everything is brought to its end; then it is what it must be. */
+async function checkEnd(
+  files: LossyFileSystem,
+  world: OutsideWorld,
+  plans: Readonly<Record<Recovery, readonly Plan[]>>,
+): Promise<void> {
+  world.isMended = true;
+  const connection = world.connect();
+  const doors = { fs: files, chance: new SeededRandom(2) };
+  const node = await open({ machine: tally, dir: DIR, procedures: connection.walks, doors });
+  const count = (name: string): Promise<number> => node.query('count', name);
+  for (const walk of connection.walks) {
+    for (const plan of plans[walk.recovery]) {
+      const outcome = await node.run(walk, plan, { id: plan.id }).then(
+        (results) => results.length,
+        (error: Error) => error,
+      );
+      const all = stepsTaken(plan, true);
+      const isDone = typeof outcome === 'number';
+      if (isDone) strictEqual(outcome, plan.steps.length, plan.id);
+      if (walk.recovery === 'forward') strictEqual(isDone, all === plan.steps.length, String(outcome));
+      const holds = walk.recovery === 'forward' || isDone;
+      await checkPlan(plan, walk.recovery, world, count, { taken: all, holds });
+    }
+  }
+  deepStrictEqual(node.procedures(), []);
+  await node.close();
+}
+
+const EFFECT: PlannedStep = { kind: 'effect', failures: 0, end: 'done', failsAfter: false };
+const COMMAND: PlannedStep = { ...EFFECT, kind: 'command' };
+
+/** One that comes to its end, one whose last step breaks behind its effect, one that is refused. */
+const PLANS: readonly Plan[] = [
+  { id: 'whole', steps: [EFFECT, COMMAND, EFFECT] },
+  { id: 'broken', steps: [EFFECT, COMMAND, { ...EFFECT, end: 'breaks', failsAfter: true }] },
+  { id: 'refused', steps: [EFFECT, COMMAND, { ...COMMAND, end: 'refused' }] },
+];
+
+for (const recovery of ['forward', 'backward'] as const) {
+  for (const by of ['world', 'disk'] as const) {
+    test(`procedure crash: ${recovery}, ended at every call of the ${by}, and once more in recovery`, async (t) => {
+      const random = new SeededRandom(seedOf(t));
+      let states = 0;
+      for (const plan of PLANS) {
+        const plans = { forward: [], backward: [], [recovery]: [plan] };
+        const none = { forward: [], backward: [] };
+        for (let at = 1; ; at++) {
+          const world = new OutsideWorld();
+          const files = new LossyFileSystem({ seed: at });
+          const first = await live(files, world, plans, { by, at });
+          if (!first.hasDied) break;
+          const { files: second } = files.powerCut(random);
+          const again = { by: random.below(2) === 0 ? 'world' : 'disk', at: 1 + random.below(30) } as const;
+          const next = await live(second, world, none, again);
+          const third = next.hasDied ? second.powerCut(random).files : second;
+          await checkEnd(third, world, plans);
+          states++;
+        }
+      }
+      t.diagnostic(`${states} crashes`);
+      ok(states > 15, `${states} crashes`);
+    });
+  }
+}
+
+test('procedure crash: random procedures, many at once, cut short again and again', async (t) => {
+  const seed = seedOf(t);
+  const random = new SeededRandom(seed);
+  let deaths = 0;
+  for (let round = 0; round < 40; round++) {
+    const world = new OutsideWorld();
+    const plansOf = (prefix: string): Plan[] =>
+      Array.from({ length: random.below(4) }, (_, at) => randomPlan(random, `${prefix}${at}`));
+    const plans = { forward: plansOf('f'), backward: plansOf('b') };
+    let files = new LossyFileSystem({ seed: random.u32() });
+    for (let life = 0; life < 4; life++) {
+      const by = random.below(2) === 0 ? ('world' as const) : ('disk' as const);
+      const { hasDied } = await live(files, world, plans, { by, at: 1 + random.below(80) });
+      if (!hasDied) continue;
+      deaths++;
+      files = random.below(2) === 0 ? files.kill() : files.powerCut(random).files;
+    }
+    await checkEnd(files, world, plans);
+  }
+  t.diagnostic(`${deaths} deaths`);
+  ok(deaths > 30, `${deaths} deaths`);
+});
+
+test('procedure crash: without one, every plan comes to its end as it is', async (t) => {
+  const random = new SeededRandom(seedOf(t));
+  const world = new OutsideWorld();
+  const plans = {
+    forward: Array.from({ length: 30 }, (_, at) => randomPlan(random, `f${at}`)),
+    backward: Array.from({ length: 30 }, (_, at) => randomPlan(random, `b${at}`)),
+  };
+  const files = new LossyFileSystem({ seed: 1 });
+  const { calls } = await live(files, world, plans, SURVIVES);
+  ok(calls.world > 30 && calls.world < 60 * 4 * ATTEMPTS * 4, `${calls.world} calls`);
+  await checkEnd(files, world, plans);
+});
