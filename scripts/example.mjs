@@ -16,6 +16,7 @@ const EXAMPLES = {
   'leader-board': 'games are reported, seasons end, everybody has a rank',
   'rate-limiter': 'clients use up what they may',
   rewind: 'a bad deploy deletes orders; the node is taken back to the second before',
+  transfer: 'money moves between two banks; tellers are killed in the middle of transfers',
 };
 const FIRST = 'bank';
 

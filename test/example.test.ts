@@ -59,6 +59,7 @@ for (const { name, checks } of [
   { name: 'job-queue', checks: 7 },
   { name: 'leader-board', checks: 9 },
   { name: 'rate-limiter', checks: 9 },
+  { name: 'transfer', checks: 12 },
 ]) {
   test(`example: ${name} loses nothing when its process is killed`, () => {
     const { code, lines, errors } = run(name);
