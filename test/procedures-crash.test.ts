@@ -21,11 +21,20 @@ import {
   randomPlan,
   stepsTaken,
   tally,
+  type Walk,
 } from './support/outside-world.ts';
 import { seedOf } from './support/seed.ts';
 
 const DIR = 'data';
 const SMALL = { log: { segmentBytes: 64 * 1024 }, checkpoint: { checkpointOnClose: false } };
+
+/** Each start draws other ids: segments of the log are told apart by them. */
+let starts = 0;
+
+function openOn(fs: LossyFileSystem, procedures: readonly Walk[]) {
+  const doors = { fs, chance: new SeededRandom(++starts) };
+  return open({ machine: tally, dir: DIR, ...SMALL, procedures, doors });
+}
 
 /** Where a process ends: at a call of the world or of the disk, counted from 1; Infinity lives on. */
 interface Death {
@@ -57,8 +66,7 @@ async function live(
   if (death.by === 'disk' && death.at !== Infinity) files.crashAt(files.callCount + death.at);
   const before = files.callCount;
   try {
-    const doors = { fs: files, chance: new SeededRandom(1) };
-    const node = await open({ machine: tally, dir: DIR, ...SMALL, procedures: connection.walks, doors });
+    const node = await openOn(files, connection.walks);
     for (const walk of connection.walks) {
       for (const plan of plans[walk.recovery]) {
         node.run(walk, plan, { id: plan.id }).catch(() => undefined); // What came of it is checked at the end.
@@ -86,8 +94,7 @@ async function checkEnd(
 ): Promise<void> {
   world.isMended = true;
   const connection = world.connect();
-  const doors = { fs: files, chance: new SeededRandom(2) };
-  const node = await open({ machine: tally, dir: DIR, ...SMALL, procedures: connection.walks, doors });
+  const node = await openOn(files, connection.walks);
   const count = (name: string): Promise<number> => node.query('count', name);
   for (const walk of connection.walks) {
     for (const plan of plans[walk.recovery]) {
