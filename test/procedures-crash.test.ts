@@ -69,7 +69,8 @@ async function live(
     const node = await openOn(files, connection.walks);
     for (const walk of connection.walks) {
       for (const plan of plans[walk.recovery]) {
-        node.run(walk, plan, { id: plan.id }).catch(() => undefined); // What came of it is checked at the end.
+        // What came of it is checked at the end.
+        node.run(walk, plan, { id: plan.id }).catch(() => undefined);
       }
     }
     await node.query('count', 'anything').catch(() => undefined); // Those that begin are in the list.
@@ -126,7 +127,7 @@ const PLANS: readonly Plan[] = [
 
 for (const recovery of ['forward', 'backward'] as const) {
   for (const by of ['world', 'disk'] as const) {
-    test(`procedure crash: ${recovery}, ended at every call of the ${by}, and once more in recovery`, async (t) => {
+    test(`procedure crash: ${recovery}, ended at every call of the ${by}, and in recovery`, async (t) => {
       const random = new SeededRandom(seedOf(t));
       let states = 0;
       for (const plan of PLANS) {

@@ -126,8 +126,9 @@ test('procedure: many at once, and one id at once', async () => {
 
 test('procedure: an id with another argument is refused, while it runs and afterwards', async () => {
   let goOn = (): void => undefined;
-  const wait = procedure('wait', { recovery: 'forward', machine: shop }, async (step, _: number) => {
+  const wait = procedure('wait', { recovery: 'forward', machine: shop }, async (step, wanted: number) => {
     await step('wait', () => new Promise<void>((resolve) => (goOn = resolve)));
+    return wanted;
   });
   await using node = await openShop([wait]);
   const first = node.run(wait, 1, { id: 'x' });
@@ -322,7 +323,7 @@ async function stuckBehindTwo(recovery: 'forward' | 'backward', fs: MemoryFileSy
 }
 
 for (const recovery of ['forward', 'backward'] as const) {
-  test(`procedure: ${recovery}, changed code is an error that names both steps; nothing is done`, async () => {
+  test(`procedure: ${recovery}, changed code is an error with both steps, and nothing is done`, async () => {
     const fs = new MemoryFileSystem();
     await stuckBehindTwo(recovery, fs);
     let effects = 0;
@@ -349,7 +350,7 @@ for (const recovery of ['forward', 'backward'] as const) {
   });
 }
 
-test('procedure: a run goes on with the version that began it, or is listed until that is there', async () => {
+test('procedure: a run goes on with the version that began it, or waits until that is there', async () => {
   const fs = new MemoryFileSystem();
   await stuckBehindTwo('forward', fs);
   const at = { dir: 'data', doors: { fs } };
@@ -387,7 +388,7 @@ test('procedure: buffered durability waits for its records; closing lets the nex
       seen = node.stats().commandsUnsynced;
       if (isOpenAgain) return `attempt ${attempt}`;
       return new Promise<string>((_, reject) =>
-        signal.addEventListener('abort', () => reject(signal.reason)),
+        signal.addEventListener('abort', () => reject(signal.reason as Error)),
       );
     });
   });

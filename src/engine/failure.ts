@@ -1,4 +1,4 @@
-/** What an operation failed with, as plain data: it is recorded, and made an error again wherever it is read. */
+/** What an operation failed with, as plain data: recorded, and made an error again wherever it is read. */
 
 import { decodeValue, encodeValue } from './codec.ts';
 import { Rejection } from './machine.ts';
@@ -19,9 +19,15 @@ export interface Failure {
 
 /** Facts that are too large, or no plain data, are left out. */
 export function failureOf(error: unknown): Failure {
-  const [name, message] = error instanceof Error ? [error.name, error.message] : ['Error', String(error)];
+  const name = error instanceof Error ? error.name : 'Error';
+  const message = messageOf(error);
   const rejection = error instanceof Rejection ? { code: error.code, facts: keptFacts(error.facts) } : null;
   return { name, message: message.slice(0, MESSAGE_MAX).toWellFormed(), rejection };
+}
+
+/** What an error says; whatever can be thrown has something to say. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** The error as whoever waits gets it: a `Rejection` as one, everything else as an `Error` of that name. */

@@ -105,14 +105,17 @@ function inWords(record: ProcedureRecord, describe: (command: Uint8Array) => str
       return `begin, ${record.recovery}`;
     case 'step': {
       const { name, outcome } = record;
-      return `step ${record.steps + 1} ${name}${outcome.kind === 'done' ? '' : `, ${outcome.failure.message}`}`;
+      const refused = outcome.kind === 'refused' ? `, refused: ${outcome.failure.message}` : '';
+      return `step ${record.steps + 1} ${name}${refused}`;
     }
     case 'command-step':
       return `step ${record.steps + 1} ${describe(record.command)}`;
     case 'turn-back':
       return `back from step ${record.from}: ${record.failure.message}`;
-    case 'undone':
-      return `step ${record.number} undone${record.command === null ? '' : ` by ${describe(record.command)}`}`;
+    case 'undone': {
+      const by = record.command === null ? '' : ` by ${describe(record.command)}`;
+      return `step ${record.number} undone${by}`;
+    }
     case 'end':
       return `end, ${record.outcome.kind}`;
     default:

@@ -2,7 +2,7 @@
 
 import { TidemarkError } from '../base/errors.ts';
 import { decodeValue } from '../engine/codec.ts';
-import { errorOf } from '../engine/failure.ts';
+import { errorOf, messageOf } from '../engine/failure.ts';
 import type { Outcome, ProcedureId } from '../engine/procedure-record.ts';
 
 /**
@@ -21,10 +21,9 @@ export async function resultOf(run: ProcedureId, outcome: Outcome): Promise<unkn
 /** What waits for a person, or for another program, is told; errors of procedures say it themselves. */
 export function stuckError({ procedure, id }: ProcedureId, cause: unknown): TidemarkError {
   if (cause instanceof TidemarkError && cause.code.startsWith('TIDEMARK_PROCEDURE_')) return cause;
-  const reason = cause instanceof Error ? cause.message : String(cause);
   return new TidemarkError(
     'TIDEMARK_PROCEDURE_STUCK',
-    `run ${id} of the procedure ${procedure} was given up for now: ${reason}. Its finished steps are ` +
+    `run ${id} of the procedure ${procedure} was given up for now: ${messageOf(cause)}. Its finished steps are ` +
       'recorded; retry it once that is mended, or abandon it',
     { remedy: 'repair', facts: { procedure, id }, cause },
   );
@@ -42,8 +41,8 @@ export function unknownVersion({ procedure, id }: ProcedureId, version: number):
 function undone({ procedure, id }: ProcedureId, cause: Error): TidemarkError {
   return new TidemarkError(
     'TIDEMARK_PROCEDURE_UNDONE',
-    `run ${id} of the procedure ${procedure} failed, and what it had done was taken back: ${cause.message}. ` +
-      'Its id is used up',
+    `run ${id} of the procedure ${procedure} failed, and what it had done was taken back: ` +
+      `${cause.message}. Its id is used up`,
     { remedy: 'fix-call', facts: { procedure, id }, cause },
   );
 }

@@ -15,7 +15,7 @@ import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import type { Clock, Timer } from '../base/time.ts';
 import { idTaken } from '../engine/apply-procedure.ts';
 import { decodeValue, encodeValue } from '../engine/codec.ts';
-import { failureOf } from '../engine/failure.ts';
+import { failureOf, messageOf } from '../engine/failure.ts';
 import { Rejection } from '../engine/machine.ts';
 import type { Outcome, RunId, RunPosition, RunRecord, StepOutcome } from '../engine/procedure-record.ts';
 import type { RunHead, StoredRun, StoredStep, TurnedBack } from '../engine/procedure-store.ts';
@@ -35,7 +35,7 @@ export interface UnfinishedProcedure {
   readonly version: number;
   /** Which way it goes now: `backward` while it takes steps back. */
   readonly direction: 'forward' | 'backward';
-  /** `waiting`: for the next attempt. `stuck`: until it is retried or abandoned, or the node is opened again. */
+  /** `waiting`: for the next attempt. `stuck`: until it is retried, abandoned, or the node opened again. */
   readonly status: 'running' | 'waiting' | 'stuck';
   /** The step that it is at, from 1; null before the first and between two. */
   readonly step: { readonly number: number; readonly name: string } | null;
@@ -112,7 +112,7 @@ export class ProcedureRun {
       status: this.#status,
       step: this.#step,
       attempts: this.#attempts,
-      lastError: failure === null ? null : failure instanceof Error ? failure.message : String(failure),
+      lastError: failure === null ? null : messageOf(failure),
       begunAt,
     };
   }

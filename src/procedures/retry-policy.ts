@@ -2,6 +2,7 @@
 
 import { requireInteger, requireKnownOptions } from '../base/options.ts';
 
+/** How often a step is tried, and how long that takes. */
 export interface RetryPolicy {
   /** 1 to 1000. @default 5 */
   readonly attempts: number;

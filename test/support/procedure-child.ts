@@ -11,7 +11,7 @@ import { tally } from './outside-world.ts';
 /** Runs on the way at a time. */
 const CLIENTS = 8;
 
-/** The procedures, which write what they do to `file`: a line that begins with `do` or `undo`, and the key. */
+/** The procedures, which write what they do to `file`: lines of `do` or `undo`, and the key. */
 export function writersTo(file: string) {
   const write = (what: 'do' | 'undo', key: string): void => appendFileSync(file, `${what} ${key}\n`);
   return (['forward', 'backward'] as const).map((recovery) =>
