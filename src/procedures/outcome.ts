@@ -23,8 +23,8 @@ export function stuckError({ procedure, id }: ProcedureId, cause: unknown): Tide
   if (cause instanceof TidemarkError && cause.code.startsWith('TIDEMARK_PROCEDURE_')) return cause;
   return new TidemarkError(
     'TIDEMARK_PROCEDURE_STUCK',
-    `run ${id} of the procedure ${procedure} was given up for now: ${messageOf(cause)}. Its finished steps are ` +
-      'recorded; retry it once that is mended, or abandon it',
+    `run ${id} of the procedure ${procedure} was given up for now: ${messageOf(cause)}. Its finished ` +
+      'steps are recorded; retry it once that is mended, or abandon it',
     { remedy: 'repair', facts: { procedure, id }, cause },
   );
 }
