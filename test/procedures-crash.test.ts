@@ -8,6 +8,7 @@
 
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
+import { isTidemarkError } from '../src/base/errors.ts';
 import type { Recovery } from '../src/engine/procedure-record.ts';
 import { open } from '../src/node/open.ts';
 import { LossyFileSystem } from '../src/testing/lossy-file-system.ts';
@@ -187,4 +188,36 @@ test('procedure crash: without one, every plan comes to its end as it is', async
   const { calls } = await live(files, world, plans, SURVIVES);
   ok(calls.world > 30 && calls.world < 60 * 4 * ATTEMPTS * 4, `${calls.world} calls`);
   await checkEnd(files, world, plans);
+});
+
+test('procedure crash: rewound while many run, each command took effect as its record says', async (t) => {
+  const random = new SeededRandom(seedOf(t));
+  const world = new OutsideWorld();
+  const { walks } = world.connect();
+  const forward = walks.find(({ recovery }) => recovery === 'forward')!;
+  await using node = await openOn(new LossyFileSystem({ seed: random.u32() }), walks);
+  const plans = Array.from({ length: 40 }, (_, at) => ({
+    id: `${at}`,
+    steps: [EFFECT, COMMAND, EFFECT, COMMAND, COMMAND],
+  }));
+  let rewinds = 0;
+  const runs = plans.map(async (plan) => {
+    for (let turn = random.below(60); turn > 0; turn--) await new Promise((resolve) => setImmediate(resolve));
+    await node.run(forward, plan, { id: plan.id }).catch((error: unknown) => {
+      ok(isTidemarkError(error, 'TIDEMARK_PROCEDURE_GONE'), String(error));
+    });
+  });
+  for (let turn = 0; turn < 6; turn++) {
+    await node.submit('add', 'between');
+    const { index } = await node.root();
+    await node.rewind(1 + random.below(index));
+    rewinds++;
+  }
+  await Promise.all(runs);
+  t.diagnostic(`${rewinds} rewinds`);
+  for (const plan of plans) {
+    strictEqual((await node.run(forward, plan, { id: plan.id })).length, 5);
+    const count = (name: string): Promise<number> => node.query('count', name);
+    await checkPlan(plan, 'forward', world, count, { taken: 5, holds: true });
+  }
 });
