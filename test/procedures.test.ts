@@ -6,7 +6,9 @@
 import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert';
 import { test } from 'node:test';
 import { isTidemarkError, type TidemarkError } from '../src/base/errors.ts';
+import { toIndex } from '../src/base/positions.ts';
 import { Rejection } from '../src/engine/machine.ts';
+import { encodeProcedureRecord, type ProcedureRecord } from '../src/engine/procedure-record.ts';
 import { refusal } from '../src/engine/refusal.ts';
 import { table } from '../src/engine/table.ts';
 import { machine } from '../src/engine/typed-machine.ts';
@@ -186,6 +188,7 @@ test('procedure: forward, a refusal ends it, and is what the id gives from then 
       deepStrictEqual(error.facts, { item: 'tea' });
       return true;
     });
+    strictEqual(await node.query('left', 'tea'), 0); // What the command had written is taken back.
   }
 });
 
@@ -438,6 +441,37 @@ test('procedure: a rewind takes its records back with the tables, and it goes on
     'buy/b/1/pay',
     'buy/b/3/post',
   ]);
+});
+
+test('procedure: a record that does not go on where its run stands changes nothing', async () => {
+  const fs = new MemoryFileSystem();
+  await stuckBehindTwo('forward', fs);
+  await using node = await openShop([], { dir: 'data', doors: { fs } });
+  const result = Uint8Array.of(1);
+  const run = { procedure: 'buy', id: 'a', begun: toIndex(1), steps: 2, next: null };
+  const step = { kind: 'step', name: 'pay', outcome: { kind: 'done', result } } as const;
+  const end = { kind: 'end', outcome: { kind: 'done', result }, kept: 1 } as const;
+  const failure = { name: 'Error', message: 'late', rejection: null };
+  const enqueue = (record: ProcedureRecord): Promise<unknown> =>
+    new Promise((settle, fail) => node.ordering.enqueue(encodeProcedureRecord(record), { settle, fail }));
+  const { root } = await node.root();
+  for (const stale of [
+    { ...run, ...step, steps: 1 },
+    { ...run, ...step, steps: 3 },
+    { ...run, ...step, begun: toIndex(2) },
+    { ...run, ...step, id: 'b' },
+    { ...run, ...step, next: 1 },
+    { ...run, ...end, steps: 1 },
+    { ...run, kind: 'undone', number: 2, command: null, next: 2 } as const,
+    { ...run, kind: 'turn-back', from: 1, failure, steps: 1 } as const,
+    { ...run, kind: 'command-step', name: 'take', command: Uint8Array.of(), steps: 0 } as const,
+  ]) {
+    await rejects(enqueue(stale), withCode('TIDEMARK_PROCEDURE_GONE'), JSON.stringify(stale));
+    strictEqual((await node.root()).root, root);
+  }
+  await enqueue({ ...run, ...step });
+  await enqueue({ ...run, ...end, steps: 3 });
+  await rejects(enqueue({ ...run, ...end, steps: 3 }), withCode('TIDEMARK_PROCEDURE_GONE'));
 });
 
 test('procedure: the log tells commands that are steps, and what else was recorded', async () => {
