@@ -68,6 +68,7 @@ async function live(
   const before = files.callCount;
   try {
     const node = await openOn(files, connection.walks);
+    await node.whenLoaded().catch(() => undefined);
     for (const walk of connection.walks) {
       for (const plan of plans[walk.recovery]) {
         // What came of it is checked at the end.

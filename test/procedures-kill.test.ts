@@ -54,6 +54,7 @@ test('procedure kill: what was answered is whole, and the rest is whole or taken
     for (const id of answers) answered.add(id);
   }
   const node = await open({ machine: tally, dir, procedures: writersTo(`${dir}.effects`) });
+  await node.whenLoaded();
   while (node.procedures().length > 0) await new Promise((resolve) => setImmediate(resolve));
 
   const lines = (await readFile(`${dir}.effects`, 'utf8')).trim().split('\n');

@@ -44,6 +44,7 @@ function openShop(procedures: readonly AnyProcedure[], options: Partial<OpenOpti
 
 /** Resolves when every procedure is stuck or over. */
 async function settled(node: Node<never, never> | Awaited<ReturnType<typeof openShop>>): Promise<void> {
+  await node.whenLoaded();
   while (node.procedures().some(({ status }) => status !== 'stuck')) {
     await new Promise((resolve) => setImmediate(resolve));
   }

@@ -60,6 +60,7 @@ async function killTellers(dir: string, report: Report) {
 
 /** What the last kill interrupted goes on by itself. */
 async function finish({ west }: Banks, report: Report): Promise<void> {
+  await west.whenLoaded();
   const unfinished = west.procedures();
   const forward = unfinished.filter(({ procedure }) => procedure === 'transfer_forward').length;
   const backward = unfinished.length - forward;

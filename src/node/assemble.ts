@@ -114,7 +114,7 @@ export class Wiring {
     parts.ordering.start(parts.log);
     parts.feed.start(parts.log);
     parts.expiring?.start(parts.checkpoints.whenLoaded());
-    parts.procedures.start();
+    parts.procedures.start(parts.checkpoints.whenLoaded());
     this.#checkpoints = parts.checkpoints;
     this.#scrubber = parts.scrubber;
     this.#node = node;

@@ -370,7 +370,7 @@ export class Node<Commands, Queries> {
     return this.#parts.hold.during(this.#parts.procedures.run(procedure, argument, options));
   }
 
-  /** The procedures that are not finished, and what each waits for. */
+  /** The procedures that are not finished, all of them once `whenLoaded` resolves. */
   procedures(): readonly UnfinishedProcedure[] {
     return this.#parts.procedures.list();
   }

@@ -56,8 +56,8 @@ export interface OpenOptions {
   /** How everything cold is read again and verified while the node runs. */
   readonly scrub?: ScrubOptions;
   /**
-   * The procedures that `node.run` may run; those that are not finished go on at once. Take one out only when
-   * none of its runs is unfinished. @default none
+   * The procedures that `node.run` may run; those that are not finished go on once everything is in memory.
+   * Take one out only when none of its runs is unfinished. @default none
    */
   readonly procedures?: readonly AnyProcedure[];
   /**

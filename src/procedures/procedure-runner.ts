@@ -12,6 +12,7 @@ import type { CallableMachine } from '../engine/machine.ts';
 import { encodeProcedureRecord, type ProcedureId, type ProcedureRecord } from '../engine/procedure-record.ts';
 import { readUnfinished, type StoredRun } from '../engine/procedure-store.ts';
 import type { Ordering } from '../ordering/ordering.ts';
+import type { StateReader } from '../state/state.ts';
 import { resultOf } from './outcome.ts';
 import { type AnyProcedure, type Procedure, versionOf } from './procedure.ts';
 import { encodeBounded, ProcedureRun, type UnfinishedProcedure, type Waiter } from './procedure-run.ts';
@@ -67,9 +68,15 @@ export class ProcedureRunner {
     this.#procedures = new Map(config.procedures.map((procedure) => [procedure.name, procedure]));
   }
 
-  /** Goes on with what is not finished. */
-  start(): void {
-    this.#resume(new Map());
+  /**
+   * Goes on with what is not finished.
+   * @param loaded When the whole state is in memory: what is not finished is found then.
+   */
+  start(loaded: Promise<void>): void {
+    loaded.then(
+      () => this.#resume(new Map()),
+      () => undefined, // The node stops, and tells why.
+    );
   }
 
   /** See `Node.run`. */
@@ -139,16 +146,19 @@ export class ProcedureRunner {
 
   /** @param waiting Who waited for the runs before the state was replaced. */
   #resume(waiting: ReadonlyMap<string, readonly Waiter[]>): void {
+    // Only of a node that has stopped: it tells why, and nothing is run.
     const giveUp = (error: unknown): void => {
       for (const waiters of waiting.values()) for (const { reject } of waiters) reject(error);
     };
-    this.#config.ordering.enqueueRead({
-      read: (state) => {
-        for (const stored of readUnfinished(state)) this.#take(stored, 'resumed');
-        for (const [key, waiters] of waiting) this.#handOver(key, waiters);
-      },
-      fail: giveUp,
-    });
+    const read = (state: StateReader): void => {
+      for (const stored of readUnfinished(state)) this.#take(stored, 'resumed');
+      for (const [key, waiters] of waiting) this.#handOver(key, waiters);
+    };
+    try {
+      this.#config.ordering.enqueueRead({ read, fail: giveUp });
+    } catch (error) {
+      giveUp(error);
+    }
   }
 
   #handOver(key: string, waiters: readonly Waiter[]): void {
