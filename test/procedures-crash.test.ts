@@ -144,7 +144,7 @@ for (const recovery of ['forward', 'backward'] as const) {
           const { files: second } = files.powerCut(random);
           const again = { by: random.below(2) === 0 ? 'world' : 'disk', at: 1 + random.below(30) } as const;
           const next = await live(second, world, none, again);
-          const third = next.hasDied ? second.powerCut(random).files : second;
+          const third = next.hasDied ? second.powerCut(random).files : second.kill();
           await checkEnd(third, world, plans);
           states++;
         }
@@ -168,8 +168,7 @@ test('procedure crash: random procedures, many at once, cut short again and agai
     for (let life = 0; life < 4; life++) {
       const by = random.below(2) === 0 ? ('world' as const) : ('disk' as const);
       const { hasDied } = await live(files, world, plans, { by, at: 1 + random.below(80) });
-      if (!hasDied) continue;
-      deaths++;
+      if (hasDied) deaths++;
       files = random.below(2) === 0 ? files.kill() : files.powerCut(random).files;
     }
     await checkEnd(files, world, plans);
