@@ -9,7 +9,13 @@ import { invalidOption, requireKnownOptions } from '../base/options.ts';
 import type { Clock } from '../base/time.ts';
 import { type Begun, gone } from '../engine/apply-procedure.ts';
 import type { CallableMachine } from '../engine/machine.ts';
-import { encodeProcedureRecord, type ProcedureId, type ProcedureRecord } from '../engine/procedure-record.ts';
+import {
+  type BeginRecord,
+  encodeProcedureRecord,
+  type Outcome,
+  type ProcedureId,
+  type ProcedureRecord,
+} from '../engine/procedure-record.ts';
 import { readUnfinished, type StoredRun } from '../engine/procedure-store.ts';
 import type { Ordering } from '../ordering/ordering.ts';
 import type { StateReader } from '../state/state.ts';
@@ -60,6 +66,8 @@ export class ProcedureRunner {
   readonly #config: ProcedureRunnerConfig;
   readonly #procedures: ReadonlyMap<string, AnyProcedure>;
   readonly #runs = new Map<string, ProcedureRun>();
+  /** On their way: whether a run that is found meanwhile is new, only their answers tell. */
+  readonly #beginning = new Set<BeginRecord>();
   /** Why nothing is run any more; null while it is. */
   #stopped: Error | null = null;
 
@@ -92,15 +100,25 @@ export class ProcedureRunner {
     const bytes = encodeBounded(argument, `the argument of ${name}`);
     const known = this.#runs.get(keyOf(run));
     if (known !== undefined) return (await known.wait(bytes)) as Result;
-    const begun = (await this.#submit({
-      kind: 'begin',
-      ...run,
-      version,
-      recovery,
-      argument: bytes,
-    })) as Begun;
-    if (begun.kind === 'finished') return (await resultOf(run, begun.outcome)) as Result;
-    return (await this.#take(begun.run, begun.isNew ? 'begun' : 'resumed').wait(bytes)) as Result;
+    const begin = { kind: 'begin', ...run, version, recovery, argument: bytes } as const;
+    const found = await this.#begin(begin);
+    return (await (found instanceof ProcedureRun ? found.wait(bytes) : resultOf(run, found))) as Result;
+  }
+
+  /** The run of that id, which goes on, or how it ended. */
+  async #begin(record: BeginRecord): Promise<ProcedureRun | Outcome> {
+    this.#beginning.add(record);
+    try {
+      const begun = (await this.#submit(record)) as Begun;
+      if (begun.kind === 'finished') return begun.outcome;
+      return this.#take(begun.run, begun.isNew ? 'begun' : 'resumed');
+    } catch (error) {
+      this.#beginning.delete(record);
+      this.#resume(new Map()); // A run of that id was left to this.
+      throw error;
+    } finally {
+      this.#beginning.delete(record);
+    }
   }
 
   /** Every run that is not finished. */
@@ -151,7 +169,10 @@ export class ProcedureRunner {
       for (const waiters of waiting.values()) for (const { reject } of waiters) reject(error);
     };
     const read = (state: StateReader): void => {
-      for (const stored of readUnfinished(state)) this.#take(stored, 'resumed');
+      const beginning = new Set([...this.#beginning].map(keyOf));
+      for (const stored of readUnfinished(state)) {
+        if (!beginning.has(keyOf(stored))) this.#take(stored, 'resumed');
+      }
       for (const [key, waiters] of waiting) this.#handOver(key, waiters);
     };
     try {
