@@ -1,5 +1,5 @@
 /**
- * Records of procedures, as commands of the log (docs/format.md §10): a byte that begins no command of a
+ * Records of procedures, as commands of the log (docs/format.md §11): a byte that begins no command of a
  * machine, then MessagePack. Understood by the engine, whatever machine it runs.
  *
  * Every record but the first names the run it belongs to by the entry that began it, and says where that

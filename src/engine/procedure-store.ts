@@ -1,5 +1,5 @@
 /**
- * How records of procedures lie in the state, beside whatever the machine keeps there (docs/format.md §10).
+ * How records of procedures lie in the state, beside whatever the machine keeps there (docs/format.md §11).
  *
  *     key                                      value, MessagePack
  *     ---------------------------------------  -----------------------------------------------------

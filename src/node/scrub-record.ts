@@ -1,5 +1,5 @@
 /**
- * What a scrub remembers over restarts: how far the cycle has come, and what was found (docs/format.md §9).
+ * What a scrub remembers over restarts: how far the cycle has come, and what was found (docs/format.md §10).
  *
  * A file of its own, `scrub` (sealed-line.ts), written now and then. It is a help and no promise: without it,
  * or with one that is damaged, the cycle begins anew.
