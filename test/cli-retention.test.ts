@@ -29,7 +29,8 @@ async function fiveCheckpoints(t: TestContext, checkpoint: CheckpointOptions = {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-retention-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const dir = join(folder, 'data');
-  const node = await open({ dir, log, checkpoint });
+  const node = await open({ dir, log, checkpoint, scrub: { cycleMs: 0 } }); // A scrub holds what it reads.
+
   for (let key = 0; key < 200; key++) void node.submit('SET', `key ${key}`, 'x'.repeat(100));
   for (let round = 0; round < 5; round++) {
     await node.submit('SET', 'a', String(round));
