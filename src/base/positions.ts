@@ -40,6 +40,10 @@ export function toTerm(value: number): Term {
   return value as Term;
 }
 
+export function nextTerm(term: Term): Term {
+  return toTerm(term + 1);
+}
+
 export function toTimeline(value: number): Timeline {
   assert(Number.isSafeInteger(value) && value >= 1, `a timeline is an integer from 1, got ${value}`);
   return value as Timeline;

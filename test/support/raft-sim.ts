@@ -1,0 +1,411 @@
+/**
+ * A cluster of Raft cores in one thread, from one seed: hosts with perfect disks and imperfect luck. Each seed
+ * draws its own mix of faults. In the first phase they happen; in the second nothing more goes wrong, and the
+ * cluster must elect a leader, bring everybody up to it, and commit what is proposed.
+ *
+ * Time is in units, of which a tick takes ten or so: each replica's clock has a rate of its own.
+ */
+
+import { ok } from 'node:assert';
+import { toIndex } from '../../src/base/positions.ts';
+import type { Effect, Message, RaftOptions, ReplicaId } from '../../src/protocols/raft/index.ts';
+import { hasQuorum } from '../../src/protocols/raft/quorum.ts';
+import { SeededRandom } from '../../src/testing/seeded-random.ts';
+import { RaftChecks, votersUpTo } from './raft-checks.ts';
+import { emptyDisk, type HostEntry, RaftHost, type World } from './raft-host.ts';
+
+const TICK_UNITS = 20;
+const ELECTION_TICKS = 10;
+/** Bound of both phases together: a seed that goes on for longer does not come to an end. */
+const EVENTS_MAX = 400_000;
+
+/** What a seed lets happen, and how often. Probabilities are per event of their kind. */
+interface Mix {
+  readonly replicas: number;
+  readonly voters: number;
+  readonly delayMax: number;
+  readonly drop: number;
+  readonly duplicate: number;
+  /** Of a message that takes ten times as long. */
+  readonly straggle: number;
+  /** Of a crash before an effect. */
+  readonly crash: number;
+  readonly diskUnitsMax: number;
+  readonly slowDisk: number;
+  readonly partition: number;
+  readonly damage: number;
+  readonly change: number;
+  readonly transfer: number;
+  readonly compact: number;
+  readonly drift: number;
+  readonly actions: number;
+  readonly consistency: 'read-index' | 'lease';
+  readonly options: RaftOptions;
+}
+
+type SimEvent = { readonly at: number; readonly order: number; readonly run: () => void };
+
+export interface SimResult {
+  readonly steps: number;
+  readonly commits: number;
+  readonly reads: number;
+  readonly terms: number;
+  readonly faults: Readonly<Record<string, number>>;
+}
+
+export class RaftSim implements World {
+  readonly hosts = new Map<ReplicaId, RaftHost>();
+  readonly checks = new RaftChecks(this.hosts);
+  readonly faults: Record<string, number> = {};
+  steps = 0;
+  trace: string[] | null = null;
+  readonly #random: SeededRandom;
+  readonly #mix: Mix;
+  readonly #rates = new Map<ReplicaId, number>();
+  readonly #blocked = new Set<number>();
+  #queue = new EventQueue();
+  #now = 0;
+  #order = 0;
+  #request = 0;
+  #isCalm = false;
+
+  constructor(seed: number) {
+    this.#random = new SeededRandom(seed);
+    this.#mix = drawMix(this.#random);
+    const { replicas, voters } = this.#mix;
+    for (let id = 1; id <= replicas; id++) {
+      const membership = id <= voters ? votersUpTo(voters) : { ...votersUpTo(0) };
+      this.#rates.set(id, 1 + this.#random.below(1000) * (this.#mix.drift / 1000));
+      this.#boot(id, emptyDisk(membership));
+      this.#scheduleTick(id);
+    }
+  }
+
+  run(): SimResult {
+    const { actions } = this.#mix;
+    for (let at = 0; at < actions; at++) {
+      this.#after(this.#random.below(actions * 15), () => this.#act());
+    }
+    this.#runUntil(actions * 15);
+    this.#calmDown();
+    this.#runUntil(this.#now + 120 * ELECTION_TICKS * TICK_UNITS);
+    this.#checkLiveness();
+    const { commits, readsAnswered: reads, leaders } = this.checks;
+    return { steps: this.steps, commits, reads, terms: leaders.size, faults: this.faults };
+  }
+
+  send(message: Message, entries: readonly HostEntry[]): void {
+    const { drop, duplicate, straggle, delayMax } = this.#mix;
+    if (!this.#isCalm && this.#random.happens(drop)) return this.#count('drop');
+    const copies = !this.#isCalm && this.#random.happens(duplicate) ? 2 : 1;
+    if (copies === 2) this.#count('duplicate');
+    for (let copy = 0; copy < copies; copy++) {
+      const isLate = !this.#isCalm && this.#random.happens(straggle);
+      if (isLate) this.#count('straggle');
+      const delay = 1 + this.#random.below(delayMax) * (isLate ? 20 : 1);
+      this.#after(delay, () => this.#deliver(message, entries));
+    }
+  }
+
+  watch(host: RaftHost, effect: Effect): void {
+    this.#note(() => `${host.id} ! ${JSON.stringify(effect)}`);
+    this.checks.watch(host, effect);
+    if (effect.kind === 'persist-status' || effect.kind === 'append-log') this.#scheduleDisk(host, effect.kind);
+    else if (effect.kind === 'load') this.#after(this.#random.below(40), () => this.#on(host, () => host.load()));
+    else if (effect.kind === 'fetch-state') {
+      this.#after(this.#random.below(400), () => this.#on(host, () => this.#install(host)));
+    } else if (effect.kind === 'contradicted') {
+      this.#count(`contradicted ${effect.reason}`);
+    }
+  }
+
+  crashes(host: RaftHost): boolean {
+    if (this.#isCalm || !this.#random.happens(this.#mix.crash)) return false;
+    this.#crash(host);
+    return true;
+  }
+
+  #boot(id: ReplicaId, disk: RaftHost['disk']): void {
+    const settings = { seed: this.#random.u32(), options: this.#mix.options };
+    const host = new RaftHost(id, disk, this, settings);
+    this.hosts.set(id, host);
+    this.#note(() => `${id} starts life ${disk.incarnation}, ${disk.standing}, term ${disk.term}`);
+  }
+
+  #crash(host: RaftHost): void {
+    this.#count('crash');
+    this.#note(() => `${host.id} crashes`);
+    host.crash(this.#random.below(host.pending.length + 1));
+    this.#after(this.#random.below(800), () => this.#restart(host));
+  }
+
+  #restart(host: RaftHost): void {
+    if (this.hosts.get(host.id) !== host || host.isUp) return;
+    if (!this.#isCalm && this.#random.happens(this.#mix.damage)) this.#damage(host);
+    this.#boot(host.id, host.disk);
+  }
+
+  /** Loses the end of the log, or everything; only as long as a quorum of any membership is whole. */
+  #damage(host: RaftHost): void {
+    const isWhole = (id: ReplicaId): boolean =>
+      id !== host.id && this.hosts.get(id)?.disk.standing === 'voting';
+    const memberships = [...this.hosts.values()].flatMap(({ entries, disk }) => [
+      disk.base.membership,
+      ...entries.flatMap(({ membership }) => membership ?? []),
+      ...disk.entries.flatMap(({ membership }) => membership ?? []),
+    ]);
+    if (!memberships.every((membership) => hasQuorum(membership, isWhole))) return;
+    const { disk } = host;
+    this.checks.damaged.add(host.id);
+    disk.standing = 'recovering';
+    if (this.#random.happens(0.5)) {
+      this.#count('emptied');
+      Object.assign(disk, { ...emptyDisk(votersUpTo(0)), incarnation: disk.incarnation, standing: 'recovering' });
+    } else {
+      this.#count('damaged');
+      disk.entries.length = this.#random.below(disk.entries.length + 1);
+    }
+  }
+
+  #scheduleTick(id: ReplicaId): void {
+    const units = Math.max(1, Math.round(TICK_UNITS * this.#rates.get(id)! * 10)) / 10;
+    const tick = (): void => {
+      this.steps++;
+      this.hosts.get(id)!.tick();
+      this.#after(units, tick);
+    };
+    this.#after(this.#random.below(TICK_UNITS), tick);
+  }
+
+  #scheduleDisk(host: RaftHost, kind: 'persist-status' | 'append-log'): void {
+    const isSlow = !this.#isCalm && this.#random.happens(this.#mix.slowDisk);
+    if (isSlow) this.#count('slow disk');
+    const delay = 1 + this.#random.below(this.#mix.diskUnitsMax) * (isSlow ? 40 : 1);
+    const complete = (): void =>
+      this.#on(host, () => {
+        if (kind === 'persist-status') host.persistOldest('status');
+        else if (host.canPersistLog()) host.persistOldest('log');
+        else if (host.pending.some((write) => write.kind === 'log')) this.#after(3, complete);
+      });
+    this.#after(delay, complete);
+  }
+
+  /** Runs on this life of a host, if it is still alive. */
+  #on(host: RaftHost, run: () => void): void {
+    if (this.hosts.get(host.id) !== host || !host.isUp) return;
+    this.steps++;
+    run();
+  }
+
+  #install(host: RaftHost): void {
+    if (host.pending.some(({ kind }) => kind === 'log')) {
+      this.#after(20, () => this.#on(host, () => this.#install(host)));
+      return;
+    }
+    if (!this.#isCalm && this.#random.happens(0.1) && host.fetch !== null) {
+      this.#count('state failed');
+      const { index } = host.fetch.state;
+      host.fetch = null;
+      host.step({ kind: 'state-failed', index });
+      return;
+    }
+    if (host.fetch !== null) this.#count('state installed');
+    host.install();
+  }
+
+  #deliver(message: Message, entries: readonly HostEntry[]): void {
+    const host = this.hosts.get(message.to);
+    if (host === undefined || !host.isUp) return;
+    if (this.#blocked.has(message.from * 16 + message.to)) return this.#count('blocked');
+    this.#note(() => `${message.to} < ${JSON.stringify(message)}`);
+    this.steps++;
+    host.receive(message, entries);
+  }
+
+  #act(): void {
+    if (this.#isCalm) return;
+    const { change, transfer, partition, compact, drift } = this.#mix;
+    const host = this.#pickHost();
+    const request = ++this.#request;
+    this.steps++;
+    if (this.#random.happens(partition)) this.#repartition();
+    if (this.#random.happens(change)) this.#change(this.#leaderOr(host), request);
+    else if (this.#random.happens(transfer)) {
+      this.#count('transfer');
+      this.#leaderOr(host).step({ kind: 'transfer', request, to: this.#pickHost().id });
+    } else if (this.#random.happens(compact)) {
+      host.compactTo(toIndex(host.base + this.#random.below(host.committed - host.base + 1)));
+      if (host.isUp) host.step({ kind: 'evicted', first: toIndex(host.base + 1 + this.#random.below(30)) });
+    } else if (this.#random.happens(0.4)) {
+      if (!host.isUp) return;
+      this.checks.beginRead(request);
+      host.step({ kind: 'read', request, consistency: drift > 0.1 ? 'read-index' : this.#mix.consistency });
+    } else this.#leaderOr(host).propose(request, request, this.#random.below(200));
+  }
+
+  #change(host: RaftHost, request: number): void {
+    const { membership } = host.core.inspect();
+    const voters = [...membership.voters];
+    const learners = [...membership.learners];
+    const id = this.#pickHost().id;
+    if (voters.includes(id)) voters.splice(voters.indexOf(id), 1);
+    else if (learners.includes(id)) {
+      learners.splice(learners.indexOf(id), 1);
+      if (this.#random.happens(0.6)) voters.push(id);
+    } else learners.push(id);
+    const promoting = learners.filter(() => this.#random.happens(0.5));
+    this.#count('change');
+    host.step({ kind: 'change-membership', request, change: { voters, learners, promoting } });
+  }
+
+  #repartition(): void {
+    this.#blocked.clear();
+    if (this.#random.happens(0.4)) return;
+    this.#count('partition');
+    const ids = [...this.hosts.keys()];
+    const isOneWay = this.#random.happens(0.3);
+    const side = new Set(ids.filter(() => this.#random.happens(0.4)));
+    for (const from of ids) {
+      for (const to of ids) {
+        const isCut = isOneWay ? side.has(from) && !side.has(to) : side.has(from) !== side.has(to);
+        if (isCut) this.#blocked.add(from * 16 + to);
+      }
+    }
+  }
+
+  #calmDown(): void {
+    this.#isCalm = true;
+    this.#note(() => 'calm');
+    this.#blocked.clear();
+    for (const host of this.hosts.values()) if (!host.isUp) this.#restart(host);
+    const propose = (): void => {
+      const leader = this.#leader();
+      leader?.propose(++this.#request, this.#request, 10);
+      this.#after(200, propose);
+    };
+    propose();
+  }
+
+  #checkLiveness(): void {
+    this.checks.checkLogMatching();
+    const leader = this.#leader();
+    ok(leader !== undefined, 'a leader is elected once nothing goes wrong any more');
+    const view = leader.core.inspect();
+    ok(view.committed >= view.last - 3, `what is proposed is committed: ${view.committed} of ${view.last}`);
+    const { membership } = view;
+    ok(membership.outgoing.length === 0, 'a joint membership is left');
+    for (const id of [...membership.voters, ...membership.learners]) {
+      const peer = this.hosts.get(id)!;
+      const seen = peer.core.inspect();
+      ok(seen.standing === 'voting', `replica ${id} is back among the voters`);
+      ok(seen.committed >= view.committed - 6, `replica ${id} follows: ${seen.committed} of ${view.committed}`);
+    }
+  }
+
+  #leader(): RaftHost | undefined {
+    const leaders = [...this.hosts.values()].filter(({ isUp, core }) => isUp && core.inspect().role === 'leader');
+    return leaders.sort((one, other) => other.core.inspect().term - one.core.inspect().term)[0];
+  }
+
+  #leaderOr(host: RaftHost): RaftHost {
+    return this.#random.happens(0.9) ? (this.#leader() ?? host) : host;
+  }
+
+  #pickHost(): RaftHost {
+    return this.hosts.get(this.#random.between(1, this.hosts.size))!;
+  }
+
+  #count(fault: string): void {
+    this.faults[fault] = (this.faults[fault] ?? 0) + 1;
+  }
+
+  #note(line: () => string): void {
+    this.trace?.push(`${this.#now} ${line()}`);
+  }
+
+  #after(units: number, run: () => void): void {
+    this.#queue.push({ at: this.#now + units, order: this.#order++, run });
+  }
+
+  #runUntil(end: number): void {
+    for (let event = this.#queue.peek(); event !== undefined && event.at <= end; event = this.#queue.peek()) {
+      this.#queue.pop();
+      this.#now = event.at;
+      event.run();
+      ok(this.#order < EVENTS_MAX, 'a seed comes to its end');
+    }
+    this.#now = end;
+  }
+}
+
+function drawMix(random: SeededRandom): Mix {
+  const replicas = random.between(1, 7);
+  const often = (most: number): number => (random.happens(0.5) ? (random.below(1000) / 1000) * most : 0);
+  return {
+    replicas,
+    voters: random.between(1, replicas),
+    delayMax: random.pick([3, 10, 40]),
+    drop: often(0.2),
+    duplicate: often(0.2),
+    straggle: often(0.1),
+    crash: random.happens(0.6) ? often(0.004) : 0,
+    diskUnitsMax: random.pick([2, 10, 60]),
+    slowDisk: often(0.1),
+    partition: often(0.05),
+    damage: often(0.6),
+    change: often(0.15),
+    transfer: often(0.06),
+    compact: often(0.1),
+    drift: random.pick([0, 0.05, 0.1, 0.3]),
+    actions: random.between(100, 500),
+    consistency: random.pick(['read-index', 'lease']),
+    options: {
+      electionTicksMin: ELECTION_TICKS,
+      heartbeatTicks: random.pick([1, 2, 3]),
+      appendEntriesMax: random.pick([1, 4, 1024]),
+      appendBytesMax: random.pick([1, 300, 100_000]),
+      inflightMessagesMax: random.pick([1, 4, 64]),
+      inflightBytesMax: random.pick([1, 1000, 1_000_000]),
+    },
+  };
+}
+
+/** A binary heap, by time and then by order. */
+class EventQueue {
+  readonly #events: SimEvent[] = [];
+
+  peek(): SimEvent | undefined {
+    return this.#events[0];
+  }
+
+  push(event: SimEvent): void {
+    const events = this.#events;
+    let at = events.push(event) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!isBefore(event, events[parent]!)) break;
+      events[at] = events[parent]!;
+      at = parent;
+    }
+    events[at] = event;
+  }
+
+  pop(): void {
+    const events = this.#events;
+    const event = events.pop()!;
+    if (events.length === 0) return;
+    let at = 0;
+    for (let child = 1; child < events.length; child = at * 2 + 1) {
+      if (child + 1 < events.length && isBefore(events[child + 1]!, events[child]!)) child++;
+      if (!isBefore(events[child]!, event)) break;
+      events[at] = events[child]!;
+      at = child;
+    }
+    events[at] = event;
+  }
+}
+
+function isBefore(one: SimEvent, other: SimEvent): boolean {
+  return one.at < other.at || (one.at === other.at && one.order < other.order);
+}
+
