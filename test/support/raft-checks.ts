@@ -16,7 +16,10 @@ interface Committed {
 export class RaftChecks {
   readonly leaders = new Map<number, ReplicaId>();
   /** By index; what any replica ever took for committed. */
-  readonly committed: Committed[] = [];
+  readonly committed: Committed[] = [
+    { term: 0, value: 0 },
+    { term: 0, value: 0 },
+  ];
   commits = 0;
   readsAnswered = 0;
   readsFailed = 0;
@@ -26,6 +29,7 @@ export class RaftChecks {
   /** By replica: what it had last announced, in the order of its effects. */
   readonly #inForce = new Map<ReplicaId, Membership>();
   /** What was committed when a read began, by request. */
+  #newestTerm = 0;
   readonly #reads = new Map<number, number>();
 
   constructor(hosts: ReadonlyMap<ReplicaId, RaftHost>) {
@@ -34,6 +38,11 @@ export class RaftChecks {
 
   get committedTo(): number {
     return this.committed.length - 1;
+  }
+
+  /** Whoever was elected last; 0 for nobody. */
+  get newestLeader(): ReplicaId {
+    return this.leaders.get(this.#newestTerm) ?? 0;
   }
 
   beginRead(request: number): void {
@@ -85,6 +94,7 @@ export class RaftChecks {
     const known = this.leaders.get(term);
     ok(known === undefined || known === host.id, `election safety: ${known} and ${host.id} lead term ${term}`);
     this.leaders.set(term, host.id);
+    if (term > this.#newestTerm) this.#newestTerm = term;
     for (let index = host.base + 1; index <= this.committedTo; index++) {
       const entry = host.entryAt(index);
       const want = this.committed[index]!;
@@ -111,7 +121,6 @@ export class RaftChecks {
         );
       }
     }
-    if (this.committed.length === 0) this.committed[0] = { term: 0, value: 0 };
   }
 
   /** Commits rest on the disks of a quorum, of the membership that decides about them. */

@@ -14,6 +14,7 @@ import {
   type Membership,
   type MembershipEntry,
   type Message,
+  membershipOf,
   Raft,
   type RaftOptions,
   type ReplicaId,
@@ -58,7 +59,15 @@ export interface World {
   crashes(host: RaftHost): boolean;
 }
 
-export function emptyDisk(membership: Membership): HostDisk {
+/** Of a first member of a cluster: its log begins with the membership, the same entry everywhere. */
+export function firstDisk(membership: Membership): HostDisk {
+  const entry = { term: toTerm(0), value: 0, bytes: 0, membership };
+  return { ...emptyDisk(), committed: toIndex(1), entries: [entry] };
+}
+
+/** Of a replica that joins later, or lost everything: it learns the membership from the log. */
+export function emptyDisk(): HostDisk {
+  const membership = membershipOf([]);
   return {
     incarnation: 0,
     term: toTerm(0),

@@ -12,7 +12,7 @@ import type { Effect, Message, RaftOptions, ReplicaId } from '../../src/protocol
 import { hasQuorum } from '../../src/protocols/raft/quorum.ts';
 import { SeededRandom } from '../../src/testing/seeded-random.ts';
 import { RaftChecks, votersUpTo } from './raft-checks.ts';
-import { emptyDisk, type HostEntry, RaftHost, type World } from './raft-host.ts';
+import { emptyDisk, firstDisk, type HostEntry, RaftHost, type World } from './raft-host.ts';
 
 const TICK_UNITS = 20;
 const ELECTION_TICKS = 10;
@@ -74,9 +74,8 @@ export class RaftSim implements World {
     this.#mix = drawMix(this.#random);
     const { replicas, voters } = this.#mix;
     for (let id = 1; id <= replicas; id++) {
-      const membership = id <= voters ? votersUpTo(voters) : { ...votersUpTo(0) };
       this.#rates.set(id, 1 + this.#random.below(1000) * (this.#mix.drift / 1000));
-      this.#boot(id, emptyDisk(membership));
+      this.#boot(id, id <= voters ? firstDisk(votersUpTo(voters)) : emptyDisk());
       this.#scheduleTick(id);
     }
   }
@@ -160,7 +159,7 @@ export class RaftSim implements World {
     disk.standing = 'recovering';
     if (this.#random.happens(0.5)) {
       this.#count('emptied');
-      Object.assign(disk, { ...emptyDisk(votersUpTo(0)), incarnation: disk.incarnation, standing: 'recovering' });
+      Object.assign(disk, { ...emptyDisk(), incarnation: disk.incarnation, standing: 'recovering' });
     } else {
       this.#count('damaged');
       disk.entries.length = this.#random.below(disk.entries.length + 1);
@@ -303,8 +302,8 @@ export class RaftSim implements World {
   }
 
   #leader(): RaftHost | undefined {
-    const leaders = [...this.hosts.values()].filter(({ isUp, core }) => isUp && core.inspect().role === 'leader');
-    return leaders.sort((one, other) => other.core.inspect().term - one.core.inspect().term)[0];
+    const host = this.hosts.get(this.checks.newestLeader);
+    return host?.isUp === true && host.core.inspect().role === 'leader' ? host : undefined;
   }
 
   #leaderOr(host: RaftHost): RaftHost {

@@ -112,6 +112,9 @@ function appendMembership(core: Core, membership: Membership, request: RequestId
 function followMembers(core: Core, lead: Leadership): void {
   const { latest, before } = core.memberships;
   const isOpen = latest.index > core.committed;
+  if (lead.followed === latest && lead.isFollowedOpen === isOpen) return;
+  lead.followed = latest;
+  lead.isFollowedOpen = isOpen;
   const followed = new Set(membersOf(latest.membership));
   if (isOpen) for (const id of membersOf(before.membership)) followed.add(id);
   followed.delete(core.id);

@@ -141,9 +141,15 @@ export class Core {
     return previousIndex(first);
   }
 
-  /** Whether it may stand for election, or be asked to. */
+  /**
+   * Whether it may stand for election, or be asked to. One that the latest membership leaves out still stands
+   * while that is not committed: nobody else may have its entry, and those without need this replica's vote.
+   */
   get canLead(): boolean {
-    return this.standing === 'voting' && this.condition === 'running' && isVoter(this.membership, this.id);
+    if (this.standing !== 'voting' || this.condition !== 'running') return false;
+    const { latest, before } = this.memberships;
+    const isOpen = latest.index > this.committed;
+    return isVoter(latest.membership, this.id) || (isOpen && isVoter(before.membership, this.id));
   }
 
   /** Whether a leader was heard so recently that this replica helps nobody against it. */

@@ -5,7 +5,7 @@
 
 import type { Index } from '../../base/positions.ts';
 import type { RequestId } from './effects.ts';
-import type { ReplicaId } from './messages.ts';
+import type { MembershipEntry, ReplicaId } from './messages.ts';
 import { Progress } from './progress.ts';
 
 /** Who asked for a read. */
@@ -42,6 +42,9 @@ interface Readmission {
 export class Leadership {
   /** Everybody else in the membership in force, and in the one before while that is not committed. */
   readonly peers = new Map<ReplicaId, Progress>();
+  /** The membership that `peers` are of, and whether it was not yet committed. */
+  followed: MembershipEntry | null = null;
+  isFollowedOpen = false;
   /** The empty entry with which the term began: once it is committed, so is everything before it. */
   readonly firstIndex: Index;
   readonly readmissions = new Map<ReplicaId, Readmission>();

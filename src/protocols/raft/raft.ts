@@ -235,6 +235,7 @@ function installState(core: Core, { state, membership }: Extract<Input, { kind: 
   if (core.fetching !== null && core.fetching.index <= state.index) core.fetching = null;
   if (state.index <= core.committed) return;
   installLog(core, state, membership);
+  if (state.index > (core.checkpoint?.index ?? 0)) core.checkpoint = state; // Others may need it next.
   core.commitTo(state.index);
   if (core.role === 'follower' && core.leader !== NOBODY) acknowledge(core);
 }
