@@ -4,8 +4,13 @@
  */
 
 import { ok } from 'node:assert';
+import {
+  type Effect,
+  type Membership,
+  membershipOf,
+  type ReplicaId,
+} from '../../src/protocols/raft/index.ts';
 import { hasQuorum } from '../../src/protocols/raft/quorum.ts';
-import { type Effect, type Membership, membershipOf, type ReplicaId } from '../../src/protocols/raft/index.ts';
 import type { HostEntry, RaftHost } from './raft-host.ts';
 
 interface Committed {
@@ -92,7 +97,10 @@ export class RaftChecks {
 
   #onLeader(host: RaftHost, term: number): void {
     const known = this.leaders.get(term);
-    ok(known === undefined || known === host.id, `election safety: ${known} and ${host.id} lead term ${term}`);
+    ok(
+      known === undefined || known === host.id,
+      `election safety: ${known} and ${host.id} lead term ${term}`,
+    );
     this.leaders.set(term, host.id);
     if (term > this.#newestTerm) this.#newestTerm = term;
     for (let index = host.base + 1; index <= this.committedTo; index++) {

@@ -102,14 +102,18 @@ export class RaftHost {
   #loaded: { readonly first: Index; readonly entries: readonly HostEntry[] } | null = null;
   readonly #world: World;
 
-  constructor(id: ReplicaId, disk: HostDisk, world: World, settings: { seed: number; options?: RaftOptions }) {
+  constructor(
+    id: ReplicaId,
+    disk: HostDisk,
+    world: World,
+    settings: { seed: number; options?: RaftOptions },
+  ) {
     this.id = id;
     this.disk = disk;
     this.#world = world;
     disk.incarnation++;
     this.entries = [...disk.entries];
     this.base = disk.compactedTo;
-    this.committed = disk.committed;
     this.core = new Raft({
       id,
       incarnation: disk.incarnation,
@@ -125,6 +129,7 @@ export class RaftHost {
       checkpoint: disk.checkpoint,
       ...(settings.options === undefined ? {} : { options: settings.options }),
     });
+    this.committed = this.core.inspect().committed; // Less than the disk says, if the log is shorter.
     this.#carryOut(this.core.start());
   }
 
@@ -275,7 +280,14 @@ export class RaftHost {
     this.pending.push({ kind: 'status', persist, write });
   }
 
-  #appendLog({ persist, truncateAfter, first, last, content, runs }: Extract<Effect, { kind: 'append-log' }>): void {
+  #appendLog({
+    persist,
+    truncateAfter,
+    first,
+    last,
+    content,
+    runs,
+  }: Extract<Effect, { kind: 'append-log' }>): void {
     if (truncateAfter !== null) this.entries.length = truncateAfter - this.base;
     if (content.kind === 'received') {
       const { message, entries } = this.#received!;

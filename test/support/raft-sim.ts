@@ -109,8 +109,10 @@ export class RaftSim implements World {
   watch(host: RaftHost, effect: Effect): void {
     this.#note(() => `${host.id} ! ${JSON.stringify(effect)}`);
     this.checks.watch(host, effect);
-    if (effect.kind === 'persist-status' || effect.kind === 'append-log') this.#scheduleDisk(host, effect.kind);
-    else if (effect.kind === 'load') this.#after(this.#random.below(40), () => this.#on(host, () => host.load()));
+    if (effect.kind === 'persist-status' || effect.kind === 'append-log')
+      this.#scheduleDisk(host, effect.kind);
+    else if (effect.kind === 'load')
+      this.#after(this.#random.below(40), () => this.#on(host, () => host.load()));
     else if (effect.kind === 'fetch-state') {
       this.#after(this.#random.below(400), () => this.#on(host, () => this.#install(host)));
     } else if (effect.kind === 'contradicted') {
@@ -297,7 +299,10 @@ export class RaftSim implements World {
       const peer = this.hosts.get(id)!;
       const seen = peer.core.inspect();
       ok(seen.standing === 'voting', `replica ${id} is back among the voters`);
-      ok(seen.committed >= view.committed - 6, `replica ${id} follows: ${seen.committed} of ${view.committed}`);
+      ok(
+        seen.committed >= view.committed - 6,
+        `replica ${id} follows: ${seen.committed} of ${view.committed}`,
+      );
     }
   }
 
@@ -407,4 +412,3 @@ class EventQueue {
 function isBefore(one: SimEvent, other: SimEvent): boolean {
   return one.at < other.at || (one.at === other.at && one.order < other.order);
 }
-

@@ -127,4 +127,3 @@ function followMembers(core: Core, lead: Leadership): void {
     lead.peers.delete(id);
   }
 }
-

@@ -12,7 +12,16 @@
 
 import { assert } from '../../base/assert.ts';
 import { type Index, nextIndex, previousIndex, type Term, toIndex } from '../../base/positions.ts';
-import type { AppendContent, ContradictReason, Effect, PersistId, ReadFailure, RequestId, Role, Standing } from './effects.ts';
+import type {
+  AppendContent,
+  ContradictReason,
+  Effect,
+  PersistId,
+  ReadFailure,
+  RequestId,
+  Role,
+  Standing,
+} from './effects.ts';
 import { ElectionTimer } from './election-timer.ts';
 import { EntrySizes } from './entry-sizes.ts';
 import { Leadership } from './leadership.ts';
@@ -177,7 +186,11 @@ export class Core {
     return this.#statusPersist > this.#statusDurable ? this.#statusPersist : null;
   }
 
-  changeStatus(change: { readonly term?: Term; readonly vote?: ReplicaId; readonly standing?: Standing }): void {
+  changeStatus(change: {
+    readonly term?: Term;
+    readonly vote?: ReplicaId;
+    readonly standing?: Standing;
+  }): void {
     assert((change.term ?? this.term) >= this.term, `the term does not go back from ${this.term}`);
     this.term = change.term ?? this.term;
     this.vote = change.vote ?? this.vote;

@@ -13,7 +13,14 @@
 
 import { nextTerm } from '../../base/positions.ts';
 import type { Core } from './core.ts';
-import { NOBODY, type PreVote, type PreVoteReply, type ReplicaId, type Vote, type VoteReply } from './messages.ts';
+import {
+  NOBODY,
+  type PreVote,
+  type PreVoteReply,
+  type ReplicaId,
+  type Vote,
+  type VoteReply,
+} from './messages.ts';
 import { voteOutcome } from './quorum.ts';
 
 /** What the last vote decided. */

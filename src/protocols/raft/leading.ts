@@ -30,7 +30,7 @@ export function lead(core: Core): void {
   core.votes.clear();
   core.emit({ kind: 'become', role: 'leader', term: core.term, leader: core.id });
   for (const id of membersOf(core.membership)) if (id !== core.id) core.lead.follow(id, core.log.last);
-  sendHeartbeats(core, core.lead);
+  core.lead.ticksSinceHeartbeat = core.options.heartbeatTicks; // Its probes are heard first.
   appendEmpty(core);
 }
 
@@ -113,7 +113,8 @@ function commit(core: Core, lead: Leadership): void {
   const reached = quorumReached(core.membership, (id) =>
     id === core.id ? core.durable : (lead.peers.get(id)?.counted ?? 0),
   );
-  if (reached > core.committed && core.log.termAt(toIndex(reached)) === core.term) core.commitTo(toIndex(reached));
+  if (reached > core.committed && core.log.termAt(toIndex(reached)) === core.term)
+    core.commitTo(toIndex(reached));
 }
 
 /** For each recovering life an entry of its own, appended after that life was heard. */
@@ -146,4 +147,3 @@ function appendEmpty(core: Core): void {
     content: { kind: 'empty' },
   });
 }
-

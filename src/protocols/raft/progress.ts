@@ -36,8 +36,11 @@ export class Progress {
   mode: ProgressMode = 'probing';
   match: Index = toIndex(0);
   next: Index;
-  /** In `probing`: a probe is out, and the next one waits for an answer or a heartbeat. */
-  isProbeOut = false;
+  /**
+   * In `probing`: round of heartbeats that was the last when the probe left, or null when none is out. The next
+   * one waits for an answer to it, or to a later round: then it got lost.
+   */
+  probeRound: number | null = null;
   /** Number of the load that was asked for, or 0. */
   load = 0;
   /** Where that load begins. */
@@ -103,7 +106,8 @@ export class Progress {
 
   /** Durable there up to `match`. @returns Whether that is new. */
   acknowledge(match: Index): 'new' | 'known' {
-    while ((this.#inflight[0]?.last ?? Infinity) <= match) this.#inflightBytes -= this.#inflight.shift()!.bytes;
+    while ((this.#inflight[0]?.last ?? Infinity) <= match)
+      this.#inflightBytes -= this.#inflight.shift()!.bytes;
     if (this.next <= match) this.next = nextIndex(match);
     if (match <= this.match) return 'known';
     this.match = match;
@@ -114,7 +118,7 @@ export class Progress {
   restartAt(mode: 'probing' | 'replicating', next: Index): void {
     this.mode = mode;
     this.next = next > this.match ? next : nextIndex(this.match);
-    this.isProbeOut = false;
+    this.probeRound = null;
     this.load = 0;
     this.offered = null;
     this.#inflight = [];

@@ -39,14 +39,7 @@ import { type Contradict, type MembershipEntry, type Message, NOBODY, type Repli
 import type { ProgressMode } from './progress.ts';
 import { hasQuorum } from './quorum.ts';
 import { onReadIndex, onReadIndexReply, read, tickFollowerReads } from './reads.ts';
-import {
-  noteAlive,
-  noteLife,
-  onAppendReject,
-  onHeartbeatReply,
-  onLoaded,
-  onMatched,
-} from './replication.ts';
+import { noteAlive, noteLife, onAppendReject, onHeartbeatReply, onLoaded, onMatched } from './replication.ts';
 import { beginTransfer } from './transfer.ts';
 
 /** A peer, as its leader sees it. */
@@ -87,7 +80,10 @@ export class Raft {
   readonly #core: Core;
 
   constructor(start: RaftStart) {
-    assert(Number.isSafeInteger(start.id) && start.id > NOBODY, `a replica has an id from 1, got ${start.id}`);
+    assert(
+      Number.isSafeInteger(start.id) && start.id > NOBODY,
+      `a replica has an id from 1, got ${start.id}`,
+    );
     assert(start.incarnation > 0, `a life has a number from 1, got ${start.incarnation}`);
     this.#core = new Core(start);
   }
@@ -197,7 +193,7 @@ function handle(core: Core, input: Input): void {
       beginTransfer(core, input);
       break;
     case 'loaded':
-      onLoaded(core, input.load, input.sizes);
+      if (core.lead !== null) onLoaded(core, core.lead, input.load, input.sizes);
       break;
     case 'evicted':
       core.sizes.evictBefore(input.first);
@@ -225,7 +221,10 @@ function follow(core: Core, elected: Elected): void {
 }
 
 function compact(core: Core, index: Index): void {
-  assert(index <= core.committed, `only what is committed up to ${core.committed} is compacted, got ${index}`);
+  assert(
+    index <= core.committed,
+    `only what is committed up to ${core.committed} is compacted, got ${index}`,
+  );
   core.log.compactTo(index);
   core.memberships.compactTo(index);
   if (core.sizes.first <= index) core.sizes.evictBefore((index + 1) as Index);
@@ -356,7 +355,10 @@ function fromLeader(core: Core, message: FromLeader): void {
 
 function fromPeer(
   core: Core,
-  message: Extract<Message, { kind: 'append-reply' | 'append-reject' | 'heartbeat-reply' | 'contradict' | 'pre-vote' }>,
+  message: Extract<
+    Message,
+    { kind: 'append-reply' | 'append-reject' | 'heartbeat-reply' | 'contradict' | 'pre-vote' }
+  >,
 ): void {
   const progress = core.lead?.peers.get(message.from);
   if (core.lead === null || progress === undefined) return;

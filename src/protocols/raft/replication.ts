@@ -25,7 +25,11 @@ export function noteLife(core: Core, from: number): void {
 /** A peer was heard in this term. */
 export function noteAlive(progress: Progress, message: Message): void {
   progress.silentTicks = 0;
-  if (message.kind === 'append-reply' || message.kind === 'append-reject' || message.kind === 'heartbeat-reply')
+  if (
+    message.kind === 'append-reply' ||
+    message.kind === 'append-reject' ||
+    message.kind === 'heartbeat-reply'
+  )
     progress.isRecovering = message.isRecovering;
 }
 
@@ -46,10 +50,14 @@ export function onAppendReject(core: Core, progress: Progress, reject: AppendRej
   if (reject.rejected <= progress.match) return; // Said before what it acknowledged since.
   if (progress.mode === 'installing') return;
   if (progress.mode === 'probing' && reject.rejected !== previousIndex(progress.next)) return;
-  const { hintIndex, hintTerm } = reject;
-  // Below what is compacted there is nothing to search: it needs a state.
-  const isBelow = hintIndex < core.log.compactedTo;
-  progress.restartAt('probing', nextIndex(isBelow ? hintIndex : core.log.lastNotAbove(hintIndex, hintTerm)));
+  progress.restartAt('probing', searchFrom(core, reject));
+}
+
+/** Where to go on: behind the last place that may match, or before the log, if that is below what is compacted. */
+function searchFrom({ log }: Core, { hintIndex, hintTerm }: AppendReject): Index {
+  const candidate = log.lastNotAbove(hintIndex, hintTerm);
+  const isInLog = candidate <= hintIndex && log.termAt(candidate)! <= hintTerm;
+  return isInLog ? nextIndex(candidate) : log.compactedTo;
 }
 
 export function onHeartbeatReply(core: Core, progress: Progress, reply: HeartbeatReply): void {
@@ -60,11 +68,11 @@ export function onHeartbeatReply(core: Core, progress: Progress, reply: Heartbea
   if (progress.mode === 'replicating' && sent !== null && sent > received) {
     progress.restartAt('replicating', nextIndex(received)); // Channels keep their order: it got lost.
   }
-  progress.isProbeOut = false;
+  if (progress.probeRound !== null && round > progress.probeRound) progress.probeRound = null;
 }
 
-export function onLoaded(core: Core, load: number, sizes: readonly number[]): void {
-  const progress = [...(core.lead?.peers.values() ?? [])].find((each) => each.load === load);
+export function onLoaded(core: Core, lead: Leadership, load: number, sizes: readonly number[]): void {
+  const progress = [...lead.peers.values()].find((each) => each.load === load);
   if (progress === undefined) return; // Of another term, or not needed any more.
   progress.load = 0;
   const last = toIndex(progress.loadFirst + sizes.length - 1);
@@ -73,8 +81,8 @@ export function onLoaded(core: Core, load: number, sizes: readonly number[]): vo
     sendAppend(core, progress, sizes);
     return;
   }
-  progress.restartAt('probing', progress.next); // The host has not got it now; a heartbeat later it is asked again.
-  progress.isProbeOut = true;
+  progress.restartAt('probing', progress.next); // The host has not got it now: it is asked again a heartbeat later.
+  progress.probeRound = lead.round;
 }
 
 /** Everything that may go out now, to everybody. */
@@ -90,7 +98,7 @@ function replicateTo(core: Core, lead: Leadership, progress: Progress): void {
     return;
   }
   if (progress.mode === 'probing') {
-    if (!progress.isProbeOut) sendProbe(core, progress);
+    if (progress.probeRound === null) sendProbe(core, lead, progress);
     return;
   }
   while (progress.next <= core.log.last && progress.hasRoom(inflightMessagesMax, inflightBytesMax)) {
@@ -105,11 +113,11 @@ function replicateTo(core: Core, lead: Leadership, progress: Progress): void {
 }
 
 /** The next entries with it if they are in memory, so that a match costs no further round trip. */
-function sendProbe(core: Core, progress: Progress): void {
+function sendProbe(core: Core, lead: Leadership, progress: Progress): void {
   const { next } = progress;
   const isInMemory = next >= core.sizes.first && next <= core.log.last;
   sendAppend(core, progress, isInMemory ? batchFrom(core, next) : []);
-  progress.isProbeOut = true;
+  progress.probeRound = lead.round;
 }
 
 function batchFrom(core: Core, first: Index): number[] {

@@ -12,7 +12,8 @@ import { isVoter } from './membership.ts';
 
 export function beginTransfer(core: Core, { request, to }: Extract<Input, { kind: 'transfer' }>): void {
   const { lead, leader } = core;
-  const isPossible = isVoter(core.membership, to) && to !== core.id && lead?.peers.get(to)?.isRecovering === false;
+  const isPossible =
+    isVoter(core.membership, to) && to !== core.id && lead?.peers.get(to)?.isRecovering === false;
   if (lead === null) core.emit({ kind: 'reject', request, reason: 'not-leader', leader });
   else if (lead.transfer !== null) core.emit({ kind: 'reject', request, reason: 'transferring', leader });
   else if (!isPossible) core.emit({ kind: 'reject', request, reason: 'not-a-voter', leader });
