@@ -1,5 +1,14 @@
 /** `tidemark/raft`: the Raft core, as a state machine that takes inputs and returns effects. */
 
+export {
+  type DecodedMessage,
+  decodeMembership,
+  decodeMessage,
+  encodeMembership,
+  encodeMessage,
+  MESSAGE_HEADER_BYTES,
+  MESSAGE_VERSION,
+} from './codec.ts';
 export type { RaftStart } from './core.ts';
 export type {
   AppendContent,
@@ -16,7 +25,7 @@ export type {
   Violation,
 } from './effects.ts';
 export type { LogShape } from './log-terms.ts';
-export { type Membership, membershipOf } from './membership.ts';
+export { MEMBERS_MAX, type Membership, membershipOf } from './membership.ts';
 export {
   type Append,
   type MembershipEntry,
