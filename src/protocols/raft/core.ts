@@ -314,10 +314,15 @@ export class Core {
   /** What a peer or the disk shows cannot be if this disk were as it was: it no longer vouches for itself. */
   contradict(reason: ContradictReason, value: number): void {
     if (this.standing === 'recovering' && reason !== 'later-life') return;
-    this.changeStatus({ standing: 'recovering' });
-    if (this.role !== 'follower') this.becomeFollower(this.term, NOBODY);
+    this.distrust();
     this.emit({ kind: 'contradicted', reason, value });
     if (reason === 'later-life') this.condition = 'fenced';
+  }
+
+  /** What this disk once vouched for, it does not any more. */
+  distrust(): void {
+    this.changeStatus({ standing: 'recovering' });
+    if (this.role !== 'follower') this.becomeFollower(this.term, NOBODY);
   }
 
   /** A status is written before the log that has its term: this one is an older copy. */

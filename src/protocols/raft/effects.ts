@@ -52,6 +52,8 @@ export type Input =
   | { readonly kind: 'checkpoint'; readonly state: StatePoint }
   /** The state that `fetch-state` asked for is durable, and the log begins behind it if it had not its end. */
   | { readonly kind: 'state-installed'; readonly state: StatePoint; readonly membership: MembershipEntry }
+  /** The host found that its disk or its state is not what it was: from here on as after a start with damage. */
+  | { readonly kind: 'distrust' }
   /** Nobody has the state any more that `fetch-state` asked for. */
   | { readonly kind: 'state-failed'; readonly index: Index };
 

@@ -42,6 +42,9 @@ import { onReadIndex, onReadIndexReply, read, tickFollowerReads } from './reads.
 import { noteAlive, noteLife, onAppendReject, onHeartbeatReply, onLoaded, onMatched } from './replication.ts';
 import { beginTransfer } from './transfer.ts';
 
+/** Ids are u32 on the wire. */
+const REPLICA_ID_MAX = 2 ** 32 - 1;
+
 /** A peer, as its leader sees it. */
 export interface PeerView {
   readonly id: ReplicaId;
@@ -84,7 +87,10 @@ export class Raft {
       Number.isSafeInteger(start.id) && start.id > NOBODY,
       `a replica has an id from 1, got ${start.id}`,
     );
-    assert(start.incarnation > 0, `a life has a number from 1, got ${start.incarnation}`);
+    assert(
+      Number.isSafeInteger(incarnation) && incarnation > 0,
+      `a life has a number from 1, got ${incarnation}`,
+    );
     this.#core = new Core(start);
   }
 
@@ -206,6 +212,9 @@ function handle(core: Core, input: Input): void {
       break;
     case 'state-installed':
       installState(core, input);
+      break;
+    case 'distrust':
+      core.distrust();
       break;
     case 'state-failed':
       if (core.fetching?.index === input.index) core.fetching = null;
