@@ -83,14 +83,11 @@ export class Raft {
   readonly #core: Core;
 
   constructor(start: RaftStart) {
-    assert(
-      Number.isSafeInteger(start.id) && start.id > NOBODY,
-      `a replica has an id from 1, got ${start.id}`,
-    );
-    assert(
-      Number.isSafeInteger(incarnation) && incarnation > 0,
-      `a life has a number from 1, got ${incarnation}`,
-    );
+    const { id, incarnation } = start;
+    const isId = Number.isInteger(id) && id > NOBODY && id <= REPLICA_ID_MAX;
+    assert(isId, `a replica has an id from 1 to ${REPLICA_ID_MAX}, got ${id}`);
+    const isLife = Number.isSafeInteger(incarnation) && incarnation > 0;
+    assert(isLife, `a life has a number from 1, got ${incarnation}`);
     this.#core = new Core(start);
   }
 
