@@ -189,6 +189,26 @@ test('raft faults F11: a leader that was stopped while another was elected answe
   strictEqual(script.seen(1, 'read-failed').length, 1);
 });
 
+test('raft faults F11: a replica that shall be alone, and is not yet, waits out the lease of its leader', () => {
+  const script = new RaftScript();
+  script.run('cluster 2', 'elect 1', 'settle', 'change 1 voters=2', 'log 1', 'deliver 1>2', 'log 2');
+  script.run(
+    'deliver 2>1',
+    'deliver 1>2',
+    'tick 1 2',
+    'deliver 1>2',
+    'deliver 2>1 9',
+    'crash 2 9',
+    'restart 2',
+  );
+  deepStrictEqual(script.view(2).membership.voters, [2]);
+  strictEqual(script.view(2).membership.outgoing.length, 0);
+  strictEqual(script.view(2).role, 'follower');
+  deepStrictEqual(script.run('read 1 lease'), ['1 read-ready index=3']);
+  script.run('tick 2 10');
+  strictEqual(script.view(2).role, 'follower');
+});
+
 /** 3 lacks what 1 has compacted. */
 function behind(...lines: string[]): RaftScript {
   const script = led('propose 1', 'propose 1', 'propose 1', 'settle without 3', 'compact 1 3');

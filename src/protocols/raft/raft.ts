@@ -147,9 +147,13 @@ export class Raft {
   }
 }
 
-/** Whether it needs nobody's vote but its own: then there is nobody to wait for. */
+/**
+ * Whether it needs nobody's vote but its own, and nobody else can lead: then there is nobody to wait for. While
+ * that membership is not committed, the leader that brought it about may lead yet, and hold a lease.
+ */
 function isAlone(core: Core): boolean {
-  return core.canLead && hasQuorum(core.membership, (id) => id === core.id);
+  const isCommitted = core.memberships.latest.index <= core.committed;
+  return isCommitted && core.canLead && hasQuorum(core.membership, (id) => id === core.id);
 }
 
 function viewOf({ id, mode, match, next, isRecovering, isCaughtUp, silentTicks }: PeerView): PeerView {
