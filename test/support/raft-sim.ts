@@ -16,6 +16,10 @@ import { emptyDisk, firstDisk, type HostEntry, RaftHost, type World } from './ra
 
 const TICK_UNITS = 20;
 const ELECTION_TICKS = 10;
+/** Length of a round of the second phase, in election timeouts: time for several elections. */
+const CALM_TIMEOUTS = 15;
+/** Rounds until the cluster must have settled: flow control of one entry at a time takes its time. */
+const CALM_ROUNDS_MAX = 12;
 /** Bound of both phases together: a seed that goes on for longer does not come to an end. */
 const EVENTS_MAX = 400_000;
 
@@ -30,6 +34,8 @@ interface Mix {
   readonly straggle: number;
   /** Of a crash before an effect. */
   readonly crash: number;
+  /** Of a crash of the leader, at an action. */
+  readonly crashLeader: number;
   readonly diskUnitsMax: number;
   readonly slowDisk: number;
   readonly partition: number;
@@ -87,8 +93,13 @@ export class RaftSim implements World {
     }
     this.#runUntil(actions * 15);
     this.#calmDown();
-    this.#runUntil(this.#now + 120 * ELECTION_TICKS * TICK_UNITS);
-    this.#checkLiveness();
+    let missing: string | null = 'nothing has run';
+    for (let round = 0; round < CALM_ROUNDS_MAX && missing !== null; round++) {
+      this.#runUntil(this.#now + CALM_TIMEOUTS * ELECTION_TICKS * TICK_UNITS);
+      missing = this.#findMissing();
+    }
+    ok(missing === null, missing ?? '');
+    this.checks.checkLogMatching();
     const { commits, readsAnswered: reads, leaders } = this.checks;
     return { steps: this.steps, commits, reads, terms: leaders.size, faults: this.faults };
   }
@@ -134,10 +145,11 @@ export class RaftSim implements World {
   }
 
   #crash(host: RaftHost): void {
+    if (!host.isUp) return;
     this.#count('crash');
     this.#note(() => `${host.id} crashes`);
     host.crash(this.#random.below(host.pending.length + 1));
-    this.#after(this.#random.below(800), () => this.#restart(host));
+    this.#after(this.#random.below(this.#random.happens(0.5) ? 60 : 800), () => this.#restart(host));
   }
 
   #restart(host: RaftHost): void {
@@ -225,11 +237,12 @@ export class RaftSim implements World {
 
   #act(): void {
     if (this.#isCalm) return;
-    const { change, transfer, partition, compact, drift } = this.#mix;
+    const { change, transfer, partition, compact, drift, crashLeader } = this.#mix;
     const host = this.#pickHost();
     const request = ++this.#request;
     this.steps++;
     if (this.#random.happens(partition)) this.#repartition();
+    if (this.#random.happens(crashLeader)) this.#crash(this.#leaderOr(host));
     if (this.#random.happens(change)) this.#change(this.#leaderOr(host), request);
     else if (this.#random.happens(transfer)) {
       this.#count('transfer');
@@ -287,23 +300,19 @@ export class RaftSim implements World {
     propose();
   }
 
-  #checkLiveness(): void {
-    this.checks.checkLogMatching();
+  /** What is still missing for the cluster to be well; null if nothing is. */
+  #findMissing(): string | null {
     const leader = this.#leader();
-    ok(leader !== undefined, 'a leader is elected once nothing goes wrong any more');
-    const view = leader.core.inspect();
-    ok(view.committed >= view.last - 3, `what is proposed is committed: ${view.committed} of ${view.last}`);
-    const { membership } = view;
-    ok(membership.outgoing.length === 0, 'a joint membership is left');
+    if (leader === undefined) return 'a leader is elected once nothing goes wrong any more';
+    const { committed, last, membership } = leader.core.inspect();
+    if (committed < last - 3) return `what is proposed is committed: ${committed} of ${last}`;
+    if (membership.outgoing.length > 0) return 'a joint membership is left';
     for (const id of [...membership.voters, ...membership.learners]) {
-      const peer = this.hosts.get(id)!;
-      const seen = peer.core.inspect();
-      ok(seen.standing === 'voting', `replica ${id} is back among the voters`);
-      ok(
-        seen.committed >= view.committed - 6,
-        `replica ${id} follows: ${seen.committed} of ${view.committed}`,
-      );
+      const seen = this.hosts.get(id)!.core.inspect();
+      if (seen.standing !== 'voting') return `replica ${id} is back among the voters`;
+      if (seen.committed < committed - 6) return `replica ${id} follows: ${seen.committed} of ${committed}`;
     }
+    return null;
   }
 
   #leader(): RaftHost | undefined {
@@ -352,7 +361,8 @@ function drawMix(random: SeededRandom): Mix {
     drop: often(0.2),
     duplicate: often(0.2),
     straggle: often(0.1),
-    crash: random.happens(0.6) ? often(0.004) : 0,
+    crash: often(0.01),
+    crashLeader: often(0.05),
     diskUnitsMax: random.pick([2, 10, 60]),
     slowDisk: often(0.1),
     partition: often(0.05),

@@ -50,12 +50,20 @@ export function isRemoved(core: Core, lead: Leadership): boolean {
   return isSettled(core, lead) && !isJoint(core.membership) && !isVoter(core.membership, core.id);
 }
 
-/** Whether whoever decides under `membership` is heard. */
-export function isQuorumAlive(core: Core, lead: Leadership, membership: Membership): boolean {
-  return hasQuorum(membership, (id) => {
+/**
+ * Whether whoever decides under `membership` is alive. A new leader presumes so of everybody at first; for a
+ * change it must have heard them: who was lost meanwhile would leave the others without a quorum.
+ */
+export function isQuorumAlive(
+  core: Core,
+  lead: Leadership,
+  alive: { readonly under: Membership; readonly evidence: 'heard' | 'presumed' },
+): boolean {
+  return hasQuorum(alive.under, (id) => {
     const progress = lead.peers.get(id);
     if (progress === undefined) return id === core.id;
-    return !progress.isRecovering && progress.silentTicks < core.options.electionTicksMin;
+    const isKnown = progress.isHeard || alive.evidence === 'presumed';
+    return isKnown && !progress.isRecovering && progress.silentTicks < core.options.electionTicksMin;
   });
 }
 
@@ -77,7 +85,7 @@ function refusal(
   if (isSameMembership(next, core.membership)) return 'unchanged';
   const fresh = next.voters.filter((id) => !core.membership.voters.includes(id));
   if (!fresh.every((id) => lead.peers.get(id)?.isCaughtUp === true)) return 'not-caught-up';
-  return isQuorumAlive(core, lead, next) ? null : 'quorum-lost';
+  return isQuorumAlive(core, lead, { under: next, evidence: 'heard' }) ? null : 'quorum-lost';
 }
 
 /** One at a time: each is a change of its own. */
@@ -94,7 +102,7 @@ function promoteOne(core: Core, lead: Leadership, membership: Membership): void 
     learners: without(membership.learners),
     promoting: without(membership.promoting),
   });
-  if (isQuorumAlive(core, lead, next)) appendMembership(core, next, null);
+  if (isQuorumAlive(core, lead, { under: next, evidence: 'heard' })) appendMembership(core, next, null);
 }
 
 function appendMembership(core: Core, membership: Membership, request: RequestId | null): void {

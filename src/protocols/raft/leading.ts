@@ -85,7 +85,7 @@ export function tickLeader(core: Core, lead: Leadership, ticks: number): void {
     tickOffer(core, progress, counted);
   }
   tickTransfer(core, lead, ticks);
-  if (!isQuorumAlive(core, lead, core.membership)) {
+  if (!isQuorumAlive(core, lead, { under: core.membership, evidence: 'presumed' })) {
     stepDown(core);
     return;
   }

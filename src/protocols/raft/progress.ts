@@ -53,8 +53,10 @@ export class Progress {
   toldCommitted: Index = toIndex(0);
   /** Highest round of heartbeats that it answered. */
   ackedRound = 0;
-  /** Ticks since it was heard. */
+  /** Ticks since it was heard, or since the term or its life began. */
   silentTicks = 0;
+  /** It was heard in this term and in its life: what is said of it is not presumed. */
+  isHeard = false;
   isRecovering = false;
   /** What an earlier life of it acknowledged in this term. Losing it is going back in time. */
   claimed: Index = toIndex(0);
@@ -131,6 +133,7 @@ export class Progress {
     this.match = toIndex(0);
     this.ackedRound = 0;
     this.isRecovering = false;
+    this.isHeard = false;
     this.#rounds = [];
     this.restartAt('probing', nextIndex(this.claimed));
   }

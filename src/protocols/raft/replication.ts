@@ -25,6 +25,7 @@ export function noteLife(core: Core, from: number): void {
 /** A peer was heard in this term. */
 export function noteAlive(progress: Progress, message: Message): void {
   progress.silentTicks = 0;
+  progress.isHeard = true;
   if (
     message.kind === 'append-reply' ||
     message.kind === 'append-reject' ||
