@@ -1,7 +1,7 @@
 /**
  * Raft messages as bytes (src/protocols/raft/codec.ts). Goal: what is encoded is decoded, bodies are not
- * copied, and whatever else arrives is `invalid`. Method: one message of each kind, cut at every byte and with
- * every bit flipped; random bytes; the bytes of one message as they are on the wire.
+ * copied, and whatever else arrives is `invalid`. Method: one message of each kind, cut at every byte and
+ * with every bit flipped; random bytes; the bytes of one message as they are on the wire.
  */
 import { deepStrictEqual, ok, strictEqual, throws } from 'node:assert';
 import { test } from 'node:test';

@@ -1,7 +1,7 @@
 /**
- * The sentences of the Raft paper (Ongaro & Ousterhout 2014, extended version: figure 2, figure 3, sections 5 to
- * 8) and of the dissertation (Ongaro 2014: chapters 3, 4, 6, 9 and 10) that are rules, each held to the core.
- * Where we do something else on purpose, the test says so, and docs/raft.md why.
+ * The sentences of the Raft paper (Ongaro & Ousterhout 2014, extended version: figure 2, figure 3, sections 5
+ * to 8) and of the dissertation (Ongaro 2014: chapters 3, 4, 6, 9 and 10) that are rules, each held to the
+ * core. Where we do something else on purpose, the test says so, and docs/raft.md why.
  */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
@@ -18,7 +18,7 @@ function led(count = 3, ...lines: string[]): RaftScript {
 
 /** A message of another replica, by hand. */
 function say(script: RaftScript, message: MessageOf<Message>): void {
-  script.host(message.to).receive({ incarnation: 1, ...message } as Message, []);
+  script.host(message.to).receive({ incarnation: 1, ...message }, []);
 }
 
 type MessageOf<Each> = Each extends Message ? Omit<Each, 'incarnation'> : never;
@@ -38,7 +38,7 @@ function append(fields: Record<string, unknown> = {}): Message {
 
 // Figure 2: state
 
-test('raft paper: figure 2, currentTerm and votedFor are updated on stable storage before responding to RPCs', () => {
+test('raft: fig. 2, currentTerm and votedFor are updated on stable storage before responding to RPCs', () => {
   const script = new RaftScript();
   script.run('cluster 3', 'tick 2 12');
   say(script, {
@@ -56,14 +56,14 @@ test('raft paper: figure 2, currentTerm and votedFor are updated on stable stora
   strictEqual(script.host(2).disk.vote, 1);
 });
 
-test('raft paper: figure 2, log[] is updated on stable storage before responding to RPCs', () => {
+test('raft: fig. 2, log[] is updated on stable storage before responding to RPCs', () => {
   const script = led(3, 'propose 1', 'deliver 1>2');
   deepStrictEqual(script.underway('2>1', 'append-reply'), []);
   script.run('log 2');
   strictEqual(script.underway('2>1', 'append-reply')[0]?.match, 3);
 });
 
-test('raft paper: figure 2, commitIndex and currentTerm increase monotonically', () => {
+test('raft: fig. 2, commitIndex and currentTerm increase monotonically', () => {
   const script = led(3, 'propose 1', 'settle', 'transfer 1 2', 'settle', 'propose 2', 'settle');
   for (const id of [1, 2, 3]) {
     const commits = script.seen(id, 'commit').map(({ index }) => index);
@@ -79,14 +79,14 @@ test('raft paper: figure 2, commitIndex and currentTerm increase monotonically',
   }
 });
 
-test('raft paper: figure 2, nextIndex is initialized to leader last log index + 1', () => {
+test('raft: fig. 2, nextIndex is initialized to leader last log index + 1', () => {
   const script = new RaftScript();
   script.run('cluster 3 terms 1=1,1 2=1,1 3=1,1', 'elect 1');
   const first = script.seen(1, 'send').find(({ message }) => message.kind === 'append')!.message;
   strictEqual(first.kind === 'append' && first.previousIndex, 3);
 });
 
-test('raft paper: figure 2, matchIndex is initialized to 0 and increases monotonically', () => {
+test('raft: fig. 2, matchIndex is initialized to 0 and increases monotonically', () => {
   const script = led(3, 'propose 1', 'settle');
   const before = script.view(1).peers[0]!.match;
   script.host(1).receive(
@@ -104,7 +104,7 @@ test('raft paper: figure 2, matchIndex is initialized to 0 and increases monoton
 
 // Figure 2: AppendEntries RPC
 
-test('raft paper: figure 2, AppendEntries 1: reply false if term < currentTerm', () => {
+test('raft: fig. 2, AppendEntries 1: reply false if term < currentTerm', () => {
   const script = led(3);
   script.host(2).receive(append({ from: 3, term: 0 }), []);
   const [reply] = script.underway('2>3', 'heartbeat-reply');
@@ -112,13 +112,13 @@ test('raft paper: figure 2, AppendEntries 1: reply false if term < currentTerm',
   strictEqual(script.view(2).leader, 1);
 });
 
-test('raft paper: figure 2, AppendEntries 2: reply false if the log has no entry at prevLogIndex', () => {
+test('raft: fig. 2, AppendEntries 2: reply false if the log has no entry at prevLogIndex', () => {
   const script = led(3);
   script.host(2).receive(append({ previousIndex: 9, previousTerm: 1 }), []);
   strictEqual(script.underway('2>1', 'append-reject')[0]?.lastIndex, 2);
 });
 
-test('raft paper: figure 2, AppendEntries 2: reply false if the term at prevLogIndex is another', () => {
+test('raft: fig. 2, AppendEntries 2: reply false if the term at prevLogIndex is another', () => {
   const script = new RaftScript();
   script.run('cluster 3 terms 1=2,2 2=1,1 3=2,2');
   script.host(2).receive(append({ term: 3, previousIndex: 3, previousTerm: 2 }), []);
@@ -127,7 +127,7 @@ test('raft paper: figure 2, AppendEntries 2: reply false if the term at prevLogI
   deepStrictEqual([reject?.hintIndex, reject?.hintTerm], [3, 1]);
 });
 
-test('raft paper: figure 2, AppendEntries 3: an entry that conflicts is deleted, and all that follow it', () => {
+test('raft: fig. 2, AppendEntries 3: an entry that conflicts is deleted, and all that follow it', () => {
   const script = new RaftScript();
   script.run('cluster 3 terms 1=1,2 2=1,1,1,1 3=1,2', 'elect 1');
   const [cut] = script.seen(2, 'append-log');
@@ -135,7 +135,7 @@ test('raft paper: figure 2, AppendEntries 3: an entry that conflicts is deleted,
   strictEqual(script.view(2).lastTerm, 3);
 });
 
-test('raft paper: figure 2, AppendEntries 3: an entry that does not conflict is not deleted', () => {
+test('raft: fig. 2, AppendEntries 3: an entry that does not conflict is not deleted', () => {
   const script = led(3, 'propose 1', 'propose 1', 'deliver 1>2', 'deliver 1>2');
   // The first of the two comes again, later: what is behind it stays.
   const runs = [{ first: 3, term: 1 }];
@@ -143,7 +143,7 @@ test('raft paper: figure 2, AppendEntries 3: an entry that does not conflict is 
   strictEqual(script.view(2).last, 4);
 });
 
-test('raft paper: figure 2, AppendEntries 4: any new entries not already in the log are appended', () => {
+test('raft: fig. 2, AppendEntries 4: any new entries not already in the log are appended', () => {
   const script = led(3, 'propose 1', 'deliver 1>2');
   const runs = [{ first: toIndex(3), term: toTerm(1) }];
   const entries = script.host(2).entries.slice(-1);
@@ -154,13 +154,13 @@ test('raft paper: figure 2, AppendEntries 4: any new entries not already in the 
   deepStrictEqual([last.first, last.last], [4, 4]);
 });
 
-test('raft paper: figure 2, AppendEntries 5: commitIndex = min(leaderCommit, index of last new entry)', () => {
+test('raft: fig. 2, AppendEntries 5: commitIndex = min(leaderCommit, index of last new entry)', () => {
   const script = led(3, 'propose 1', 'deliver 1>2');
   script.host(2).receive(append({ previousIndex: 2, previousTerm: 1, committed: 9 }), []);
   strictEqual(script.view(2).committed, 3, 'entry 3 came from this leader, and there is none after it');
 });
 
-test('raft paper: figure 2, AppendEntries 5: what the leader has not shown to be equal is not committed', () => {
+test('raft: fig. 2, AppendEntries 5: what the leader has not shown to be equal is not committed', () => {
   const script = new RaftScript();
   script.run('cluster 3 terms 1=1 2=1,1,1 3=1');
   script.host(2).receive(append({ term: 4, previousIndex: 2, previousTerm: 1, committed: 4 }), []);
@@ -176,7 +176,7 @@ for (const [name, terms, candidate, isGranted] of [
   ['a shorter log with a later last term', '1,1,1', { lastIndex: 2, lastTerm: 2 }, true],
   ['a longer log with an earlier last term', '2', { lastIndex: 9, lastTerm: 1 }, false],
 ] as const) {
-  test(`raft paper: §5.4.1, a vote for ${name} is ${isGranted ? 'granted' : 'refused'}`, () => {
+  test(`raft: §5.4.1, a vote for ${name} is ${isGranted ? 'granted' : 'refused'}`, () => {
     const script = new RaftScript();
     script.run(`cluster 3 terms 2=${terms}`, 'tick 2 10');
     const { lastIndex, lastTerm } = candidate;
@@ -187,7 +187,7 @@ for (const [name, terms, candidate, isGranted] of [
   });
 }
 
-test('raft paper: figure 2, RequestVote 1: reply false if term < currentTerm', () => {
+test('raft: fig. 2, RequestVote 1: reply false if term < currentTerm', () => {
   const script = led(3, 'tick 2 10');
   say(script, {
     kind: 'vote',
@@ -202,7 +202,7 @@ test('raft paper: figure 2, RequestVote 1: reply false if term < currentTerm', (
   deepStrictEqual([reply?.isGranted, reply?.term], [false, 1]);
 });
 
-test('raft paper: §5.2, each server votes for at most one candidate in a given term, first come first served', () => {
+test('raft: §5.2, at most one vote in a given term, first come first served', () => {
   const script = new RaftScript();
   script.run('cluster 3', 'tick 3 10');
   for (const from of [1, 2, 1]) {
@@ -219,7 +219,7 @@ test('raft paper: §5.2, each server votes for at most one candidate in a given 
 
 // Figure 2: rules for servers
 
-test('raft paper: figure 2, all servers: if a term > currentTerm comes, set currentTerm and convert to follower', () => {
+test('raft: fig. 2, all servers: a higher term is taken, and makes a follower', () => {
   const script = led(3);
   say(script, {
     ...append(),
@@ -235,7 +235,7 @@ test('raft paper: figure 2, all servers: if a term > currentTerm comes, set curr
   deepStrictEqual([script.view(1).role, script.view(1).term], ['follower', 7]);
 });
 
-test('raft paper: figure 2, followers: if the election timeout elapses without a leader, convert to candidate', () => {
+test('raft: fig. 2, followers: without a leader for the election timeout, convert to candidate', () => {
   const script = new RaftScript();
   script.run('cluster 3', 'tick 1 10');
   strictEqual(script.view(1).role, 'follower');
@@ -243,7 +243,7 @@ test('raft paper: figure 2, followers: if the election timeout elapses without a
   strictEqual(script.view(1).role, 'pre-candidate', 'by pre-vote: dissertation chapter 9');
 });
 
-test('raft paper: figure 2, candidates: increment currentTerm, vote for self, reset timer, send RequestVote to all', () => {
+test('raft: fig. 2, candidates: raise currentTerm, vote for self, reset timer, ask all', () => {
   const script = new RaftScript();
   script.run('cluster 3', 'tick 2 12', 'tick 1 20', 'deliver 1>2', 'deliver 2>1', 'status 1');
   deepStrictEqual([script.host(1).disk.term, script.host(1).disk.vote], [1, 1]);
@@ -251,7 +251,7 @@ test('raft paper: figure 2, candidates: increment currentTerm, vote for self, re
   strictEqual(script.underway('1>3', 'vote').length, 1);
 });
 
-test('raft paper: figure 2, candidates: if votes come from a majority, become leader', () => {
+test('raft: fig. 2, candidates: if votes come from a majority, become leader', () => {
   const script = new RaftScript();
   script.run('cluster 5', 'tick 1 11', 'tick 2 11', 'tick 3 11');
   script.run('tick 1 20', 'deliver 1>2', 'deliver 1>3', 'deliver 2>1 9', 'deliver 3>1 9', 'status 1');
@@ -261,7 +261,7 @@ test('raft paper: figure 2, candidates: if votes come from a majority, become le
   strictEqual(script.view(1).role, 'leader');
 });
 
-test('raft paper: figure 2, candidates: if AppendEntries comes from a new leader, convert to follower', () => {
+test('raft: fig. 2, candidates: if AppendEntries comes from a new leader, convert to follower', () => {
   const script = new RaftScript();
   script.run('cluster 3', 'tick 2 12', 'tick 1 20', 'deliver 1>2', 'deliver 2>1');
   strictEqual(script.view(1).role, 'candidate');
@@ -269,32 +269,32 @@ test('raft paper: figure 2, candidates: if AppendEntries comes from a new leader
   deepStrictEqual([script.view(1).role, script.view(1).leader], ['follower', 3]);
 });
 
-test('raft paper: figure 2, candidates: if the election timeout elapses, start a new election', () => {
+test('raft: fig. 2, candidates: if the election timeout elapses, start a new election', () => {
   const script = new RaftScript();
   script.run('cluster 3', 'tick 2 12', 'tick 1 20', 'deliver 1>2', 'deliver 2>1');
   script.run('tick 1 20');
   strictEqual(script.view(1).role, 'pre-candidate');
 });
 
-test('raft paper: §5.2, election timeouts are chosen randomly from a fixed interval', () => {
+test('raft: §5.2, election timeouts are chosen randomly from a fixed interval', () => {
   const timeouts = new Set<number>();
   for (let id = 1; id <= 40; id++) {
     const script = new RaftScript();
     script.run(`cluster ${id === 1 ? 2 : id}`);
     let ticks = 0;
-    while (script.view(id).role === 'follower') script.run(`tick ${id}`) && ticks++;
+    for (; script.view(id).role === 'follower'; ticks++) script.run(`tick ${id}`);
     ok(ticks >= 11 && ticks <= 20, `${ticks} ticks`);
     timeouts.add(ticks);
   }
   ok(timeouts.size >= 5);
 });
 
-test('raft paper: §5.2, leaders send periodic heartbeats to maintain their authority', () => {
+test('raft: §5.2, leaders send periodic heartbeats to maintain their authority', () => {
   const script = led(3, 'tick 1 2');
   for (const to of [2, 3]) strictEqual(script.underway(`1>${to}`, 'heartbeat').length, 1);
 });
 
-test('raft paper: figure 2, leaders: upon election, send to each server, before anything else', () => {
+test('raft: fig. 2, leaders: upon election, send to each server, before anything else', () => {
   const script = new RaftScript();
   script.run('cluster 3', 'tick 2 12', 'tick 1 20', 'deliver 1>2', 'deliver 2>1', 'status 1');
   script.run('deliver 1>2', 'status 2', 'deliver 2>1 9');
@@ -302,26 +302,26 @@ test('raft paper: figure 2, leaders: upon election, send to each server, before 
   strictEqual(script.underway('1>3', 'append').length, 1);
 });
 
-test('raft paper: figure 2, leaders: respond after the entry is committed', () => {
+test('raft: fig. 2, leaders: respond after the entry is committed', () => {
   const script = led(3, 'propose 1', 'log 1');
   strictEqual(script.view(1).committed, 2);
   script.run('deliver 1>2', 'log 2', 'deliver 2>1 9');
   strictEqual(script.view(1).committed, 3);
 });
 
-test('raft paper: figure 2, leaders: if last log index >= nextIndex, send the entries from nextIndex on', () => {
+test('raft: fig. 2, leaders: if last log index >= nextIndex, send the entries from nextIndex on', () => {
   const script = led(3, 'propose 1');
   const [message] = script.underway('1>2', 'append');
   deepStrictEqual([message?.previousIndex, message?.sizes.length], [2, 1]);
 });
 
-test('raft paper: figure 2, leaders: if AppendEntries fails for inconsistency, decrement nextIndex and retry', () => {
+test('raft: fig. 2, leaders: if AppendEntries fails for inconsistency, decrement nextIndex and retry', () => {
   const script = new RaftScript();
   script.run('cluster 3 terms 1=1,2 2=1 3=1,2', 'elect 1', 'settle');
   deepStrictEqual([script.view(2).last, script.view(2).committed], [4, 4]);
 });
 
-test('raft paper: §5.3, the leader never overwrites or deletes entries in its log', () => {
+test('raft: §5.3, the leader never overwrites or deletes entries in its log', () => {
   const script = led(3, 'propose 1', 'settle', 'transfer 1 2', 'settle', 'propose 2', 'settle');
   for (const id of [1, 2]) {
     deepStrictEqual(
@@ -331,7 +331,7 @@ test('raft paper: §5.3, the leader never overwrites or deletes entries in its l
   }
 });
 
-test('raft paper: §5.4.2, only entries from the current term are committed by counting replicas', () => {
+test('raft: §5.4.2, only entries from the current term are committed by counting replicas', () => {
   const script = new RaftScript();
   script.run(
     'cluster 3 terms 1=1,2 2=1 3=1',
@@ -368,7 +368,7 @@ test('raft paper: §5.4.2, only entries from the current term are committed by c
   strictEqual(script.view(1).committed, 4, 'entry 4 of term 3 commits both');
 });
 
-test('raft paper: §5.5, RPCs are idempotent: what comes again causes no harm', () => {
+test('raft: §5.5, RPCs are idempotent: what comes again causes no harm', () => {
   const script = led(3, 'propose 1', 'repeat 1>2', 'repeat 1>2', 'deliver 1>2');
   strictEqual(script.seen(2, 'append-log').filter(({ first }) => first === 3).length, 1);
   strictEqual(script.view(2).last, 3);
@@ -376,7 +376,7 @@ test('raft paper: §5.5, RPCs are idempotent: what comes again causes no harm', 
 
 // Figure 3
 
-test('raft paper: figure 3, two leaders of one term are a violation, which stops the replica', () => {
+test('raft: fig. 3, two leaders of one term are a violation, which stops the replica', () => {
   const script = led(3);
   script.host(2).receive(append({ from: 3 }), []);
   deepStrictEqual(script.seen(2, 'violation')[0]?.violation, {
@@ -389,7 +389,7 @@ test('raft paper: figure 3, two leaders of one term are a violation, which stops
   deepStrictEqual(script.run('propose 2'), ['2 reject reason=not-leader leader=0']);
 });
 
-test('raft paper: figure 3, a leader that contradicts what is committed is a violation', () => {
+test('raft: fig. 3, a leader that contradicts what is committed is a violation', () => {
   const script = led(3, 'propose 1', 'settle');
   const runs = [{ first: 3, term: 2 }];
   script
@@ -400,32 +400,32 @@ test('raft paper: figure 3, a leader that contradicts what is committed is a vio
 
 // Section 6, and dissertation chapter 4
 
-test('raft paper: §6, log entries are replicated to all servers in both configurations', () => {
+test('raft: §6, log entries are replicated to all servers in both configurations', () => {
   const script = led(4, 'change 1 voters=1,2', 'propose 1');
   for (const to of [2, 3, 4]) ok(script.underway(`1>${to}`, 'append').length > 0);
 });
 
-test('raft paper: §6, agreement requires separate majorities from both the old and new configurations', () => {
+test('raft: §6, agreement requires separate majorities from both the old and new configurations', () => {
   const script = led(3, 'change 1 voters=1', 'log 1');
   strictEqual(script.view(1).committed, 2, 'all of the new one is not most of the old one');
   script.run('deliver 1>2', 'log 2', 'deliver 2>1 9');
   strictEqual(script.view(1).committed >= 3, true);
 });
 
-test('raft paper: §6, a server always uses the latest configuration in its log, committed or not', () => {
+test('raft: §6, a server always uses the latest configuration in its log, committed or not', () => {
   const script = led(3, 'change 1 voters=1,2', 'deliver 1>3');
   deepStrictEqual(script.view(3).membership.outgoing, [1, 2, 3]);
   strictEqual(script.view(3).committed, 2);
 });
 
-test('raft paper: §6, the leader steps down once it has committed the configuration without it', () => {
+test('raft: §6, the leader steps down once it has committed the configuration without it', () => {
   const script = led(3, 'change 1 voters=2,3');
   strictEqual(script.view(1).role, 'leader');
   script.run('settle');
   strictEqual(script.view(1).role, 'follower');
 });
 
-test('raft paper: §6, servers disregard RequestVote when they believe a current leader exists', () => {
+test('raft: §6, servers disregard RequestVote when they believe a current leader exists', () => {
   const script = led(3);
   say(script, {
     kind: 'vote',
@@ -439,7 +439,7 @@ test('raft paper: §6, servers disregard RequestVote when they believe a current
   strictEqual(script.view(2).term, 1, 'it neither votes nor takes the term');
 });
 
-test('raft paper: §6, new servers join as non-voting members and do not count for majorities', () => {
+test('raft: §6, new servers join as non-voting members and do not count for majorities', () => {
   const script = led(
     3,
     'join 4',
@@ -454,19 +454,19 @@ test('raft paper: §6, new servers join as non-voting members and do not count f
   strictEqual(script.view(1).committed, 3, 'the leader and a learner are one voter of three');
 });
 
-test('raft paper: dissertation §4.1, a change waits until the last one is committed', () => {
+test('raft: thesis §4.1, a change waits until the last one is committed', () => {
   const script = led(3, 'change 1 voters=1,2');
   deepStrictEqual(script.run('change 1 voters=1'), ['1 reject reason=not-ready leader=1']);
 });
 
-test('raft paper: dissertation §4.2.2, a leader left out does not count itself in majorities', () => {
+test('raft: thesis §4.2.2, a leader left out does not count itself in majorities', () => {
   const script = led(3, 'change 1 voters=2,3', 'log 1', 'deliver 1>2', 'log 2', 'deliver 2>1');
   strictEqual(script.view(1).committed, 2, 'one of the two that shall be');
   script.run('deliver 1>3', 'log 3', 'deliver 3>1');
   strictEqual(script.view(1).committed, 3);
 });
 
-test('raft paper: dissertation §4.2.2, a server that is not in its latest configuration still starts elections', () => {
+test('raft: thesis §4.2.2, a server that its latest configuration leaves out still stands', () => {
   const script = led(3, 'change 1 voters=2,3', 'log 1', 'deliver 1>2', 'deliver 1>3', 'log 2', 'log 3');
   script.run('deliver 2>1', 'deliver 3>1');
   deepStrictEqual(script.view(1).membership, { voters: [2, 3], outgoing: [], learners: [], promoting: [] });
@@ -476,7 +476,7 @@ test('raft paper: dissertation §4.2.2, a server that is not in its latest confi
 
 // Section 7
 
-test('raft paper: §7, the leader sends a snapshot when it has discarded the next entry', () => {
+test('raft: §7, the leader sends a snapshot when it has discarded the next entry', () => {
   const script = led(
     3,
     'propose 1',
@@ -489,7 +489,7 @@ test('raft paper: §7, the leader sends a snapshot when it has discarded the nex
   deepStrictEqual(script.underway('1>3', 'offer-state')[0]?.state, { index: 3, term: 1, root: '3' });
 });
 
-test('raft paper: §7, if the log has the last included entry, what follows it is retained', () => {
+test('raft: §7, if the log has the last included entry, what follows it is retained', () => {
   const script = led(3, 'propose 1', 'propose 1', 'deliver 1>3', 'deliver 1>3', 'log 3', 'log 3');
   const { host } = { host: script.host(3) };
   const membership = { index: toIndex(1), membership: script.view(1).membership };
@@ -501,7 +501,7 @@ test('raft paper: §7, if the log has the last included entry, what follows it i
   deepStrictEqual([script.view(3).last, script.view(3).committed], [4, 3]);
 });
 
-test('raft paper: §7, else the entire log is discarded', () => {
+test('raft: §7, else the entire log is discarded', () => {
   const script = new RaftScript();
   script.run('cluster 3 terms 3=1,1,1');
   const membership = { index: toIndex(1), membership: script.view(1).membership };
@@ -512,54 +512,54 @@ test('raft paper: §7, else the entire log is discarded', () => {
 
 // Section 8, and dissertation chapters 3, 6, 9 and 10
 
-test('raft paper: §8, a leader commits a blank no-op entry at the start of its term', () => {
+test('raft: §8, a leader commits a blank no-op entry at the start of its term', () => {
   const script = led(3);
   const [first] = script.seen(1, 'append-log');
   strictEqual(first?.content.kind, 'empty');
   strictEqual(script.view(1).committed, 2);
 });
 
-test('raft paper: §8, a leader exchanges heartbeats with a majority before it answers a read', () => {
+test('raft: §8, a leader exchanges heartbeats with a majority before it answers a read', () => {
   const script = led(3, 'read 1');
   deepStrictEqual(script.seen(1, 'read-ready'), []);
   script.run('deliver 1>2', 'deliver 2>1');
   strictEqual(script.seen(1, 'read-ready').length, 1);
 });
 
-test('raft paper: dissertation §6.4, answers to rounds before the read do not count', () => {
+test('raft: thesis §6.4, answers to rounds before the read do not count', () => {
   const script = led(3, 'tick 1 2', 'deliver 1>2', 'read 1', 'deliver 2>1');
   deepStrictEqual(script.seen(1, 'read-ready'), []);
 });
 
-test('raft paper: dissertation §6.2, a leader that hears no majority for an election timeout steps down', () => {
+test('raft: thesis §6.2, a leader that hears no majority for an election timeout steps down', () => {
   const script = led(3, 'tick 1 9');
   strictEqual(script.view(1).role, 'leader');
   script.run('tick 1 2');
   strictEqual(script.view(1).role, 'follower');
 });
 
-test('raft paper: dissertation §3.10, the target of a transfer stands without waiting for its timeout', () => {
+test('raft: thesis §3.10, the target of a transfer stands without waiting for its timeout', () => {
   const script = led(3, 'transfer 1 2', 'deliver 1>2');
   deepStrictEqual([script.view(2).role, script.view(2).term], ['candidate', 2]);
 });
 
-test('raft paper: dissertation §3.10, if the transfer does not complete within an election timeout, it is aborted', () => {
+test('raft: thesis §3.10, a transfer that takes an election timeout is aborted', () => {
   const script = led(3, 'transfer 1 2', 'tick 1 5', 'settle without 2', 'tick 1 5');
   strictEqual(script.seen(1, 'transfer-ended')[0]?.outcome, 'aborted');
   strictEqual(script.run('propose 1')[0]?.startsWith('1 append-log'), true);
 });
 
-test('raft paper: dissertation §9.6, a pre-vote raises no term, at neither side', () => {
+test('raft: thesis §9.6, a pre-vote raises no term, at neither side', () => {
   const script = led(3, 'tick 3 20', 'deliver 3>2', 'deliver 3>1');
   for (const id of [1, 2, 3]) strictEqual(script.view(id).term, 1);
 });
 
-test('raft paper: dissertation §9.6, a server that hears a leader refuses pre-votes', () => {
+test('raft: thesis §9.6, a server that hears a leader refuses pre-votes', () => {
   const script = led(3, 'tick 3 20', 'deliver 3>2');
   strictEqual(script.underway('2>3', 'pre-vote-reply')[0]?.isGranted, false);
 });
 
-test('raft paper: dissertation §10.2.1, a leader writes to disk in parallel with replicating', () => {
+test('raft: thesis §10.2.1, a leader writes to disk in parallel with replicating', () => {
   const script = led(
     3,
     'propose 1',
@@ -574,7 +574,7 @@ test('raft paper: dissertation §10.2.1, a leader writes to disk in parallel wit
   strictEqual(script.view(1).durable, 2);
 });
 
-test('raft paper: dissertation §10.2.2, entries are sent before earlier ones are acknowledged', () => {
+test('raft: thesis §10.2.2, entries are sent before earlier ones are acknowledged', () => {
   const script = led(3, 'propose 1', 'propose 1', 'propose 1');
   deepStrictEqual(
     script.underway('1>2', 'append').map(({ previousIndex }) => previousIndex),

@@ -55,7 +55,7 @@ test('raft quorum: along any change, the quorums of two memberships that follow 
           for (const other of subsetsOf(REPLICAS).filter((group) => oracle(steps[at]!, group))) {
             ok(
               one.some((id) => other.includes(id)),
-              `${before} to ${voters}: ${one} and ${other}`,
+              JSON.stringify({ before, voters, one, other }),
             );
           }
         }

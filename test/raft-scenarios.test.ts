@@ -1,7 +1,7 @@
 /**
- * Raft scenarios (test/scenarios/raft/): documentation that runs. Each file tells what a cluster does, line by
- * line, and what came of it (the lines: test/support/raft-script.ts). `REWRITE=1 npm test -- raft-scenarios`
- * writes what comes of them now; read the difference before you commit it.
+ * Raft scenarios (test/scenarios/raft/): documentation that runs. Each file tells what a cluster does, line
+ * by line, and what came of it (the lines: test/support/raft-script.ts). `REWRITE=1 npm test --
+ * raft-scenarios` writes what comes of them now; read the difference before you commit it.
  */
 import { ok, strictEqual } from 'node:assert';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -27,7 +27,9 @@ for (const file of files) {
   });
 }
 
-/** The file again, with what its lines bring about. Lines in a row without an outcome between are one step. */
+/**
+ * The file again, with what its lines bring about. Lines in a row without an outcome between are one step.
+ */
 function played(text: string): string {
   const script = new RaftScript();
   const said: string[] = [];

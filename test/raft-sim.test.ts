@@ -13,9 +13,9 @@ const SEEDS = 300;
 
 /**
  * Seeds that found bugs of ours, while the simulation draws as it did then: a storm of probes below what was
- * compacted (51, 6296), a replica left out of a membership that nobody else could commit (215), a replica that
- * knew no membership to hand on (261), a state that was not offered on (496, 1052), a lease that outlived a
- * restart (14969), a host that took its status for its log (3683).
+ * compacted (51, 6296), a replica left out of a membership that nobody else could commit (215), a replica
+ * that knew no membership to hand on (261), a state that was not offered on (496, 1052), a lease that
+ * outlived a restart (14969), a host that took its status for its log (3683).
  */
 const KEPT = [51, 215, 261, 496, 1052, 3683, 6296, 14969];
 

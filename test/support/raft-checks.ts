@@ -1,6 +1,6 @@
 /**
- * What must hold of a cluster, whatever happens to it: the five properties of figure 3 of the Raft paper, what
- * commits rest on, and fresh reads. Watches every effect of every replica.
+ * What must hold of a cluster, whatever happens to it: the five properties of figure 3 of the Raft paper,
+ * what commits rest on, and fresh reads. Watches every effect of every replica.
  */
 
 import { ok } from 'node:assert';
@@ -125,7 +125,7 @@ export class RaftChecks {
       } else {
         ok(
           known.term === entry.term && known.value === entry.value,
-          `state machine safety: ${host.id} has ${entry.term}/${entry.value} at ${index}, others ${known.term}/${known.value}`,
+          `state machine safety: ${index} is ${entry.term}/${entry.value} at ${host.id}, not ${shown(known)}`,
         );
       }
     }
@@ -163,6 +163,10 @@ function checkMatching(one: RaftHost, other: RaftHost): void {
       `log matching: ${one.id} and ${other.id} differ at ${index} below an equal entry`,
     );
   }
+}
+
+function shown({ term, value }: Committed): string {
+  return `${term}/${value}`;
 }
 
 /** The replicas 1 to `count` vote. */

@@ -164,7 +164,9 @@ export class RaftHost {
     this.#received = null;
   }
 
-  /** The oldest write of a kind becomes durable; a log write not before the statuses that were asked first. */
+  /**
+   * The oldest write of a kind becomes durable; a log write not before the statuses that were asked first.
+   */
   persistOldest(kind: 'status' | 'log'): void {
     const at = this.pending.findIndex((write) => write.kind === kind);
     const [write] = this.pending.splice(at, at < 0 ? 0 : 1);

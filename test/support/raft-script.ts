@@ -1,6 +1,6 @@
 /**
- * A cluster of Raft cores moved by hand, one line at a time: nothing is delivered, made durable or ticked that
- * a line does not name. Scenarios are made of such lines, and of what each of them brings about.
+ * A cluster of Raft cores moved by hand, one line at a time: nothing is delivered, made durable or ticked
+ * that a line does not name. Scenarios are made of such lines, and of what each of them brings about.
  *
  *     cluster 3 [terms ID=1,1,2 …] [compacted ID=N]   replicas 1 to 3 vote; logs after the first entry
  *     join ID | recovering ID                         an empty replica; one whose disk lost what it had
@@ -13,7 +13,7 @@
  *     load ID | install ID | gone ID | compact ID INDEX | evict ID INDEX
  *     crash ID [N] | restart ID | damage ID INDEX     N writes get through; entries after INDEX are lost
  *     elect ID                                        it stands until it leads; nothing of it is shown
- *     settle [without ID,…]                           everything is delivered and durable, among the others;
+ *     settle [without ID,…]                           everything is delivered and durable, but for those;
  *                                                     what is sent and written meanwhile is not shown
  *     show                                            where everybody is
  */
@@ -277,7 +277,8 @@ function shownHost({ id, isUp, core }: RaftHost): string {
     core.inspect();
   const who = isUp ? `${role}${standing === 'recovering' ? ' recovering' : ''}` : 'down';
   const from = compactedTo > 0 ? `compacted=${compactedTo} ` : '';
-  return `${id} ${who} term=${term} leader=${leader} ${from}committed=${committed} durable=${durable} last=${last}/${lastTerm} ${shownMembership(membership)}`;
+  const indices = `${from}committed=${committed} durable=${durable} last=${last}/${lastTerm}`;
+  return `${id} ${who} term=${term} leader=${leader} ${indices} ${shownMembership(membership)}`;
 }
 
 function shownMembership({ voters, outgoing, learners, promoting }: Membership): string {
@@ -299,7 +300,7 @@ function shownEffect(effect: Effect): string {
       return `append-log #${persist}${cut} ${first}..${last} ${shownRuns(runs)} (${content.kind})`;
     }
     case 'persist-status':
-      return `persist-status #${effect.persist} term=${effect.term} vote=${effect.vote}${effect.standing === 'voting' ? '' : ' recovering'}`;
+      return shownStatus(effect);
     case 'fetch-state':
       return `fetch-state ${effect.state.index}/${effect.state.term} from=${effect.from}`;
     case 'violation':
@@ -309,12 +310,17 @@ function shownEffect(effect: Effect): string {
   }
 }
 
+function shownStatus({ persist, term, vote, standing }: Extract<Effect, { kind: 'persist-status' }>): string {
+  return `persist-status #${persist} term=${term} vote=${vote}${standing === 'voting' ? '' : ' recovering'}`;
+}
+
 function shownMessage(message: Message): string {
   const { kind, from: _, incarnation: __, ...rest } = message;
   if (message.kind === 'append') {
     const { to, term, previousIndex, previousTerm, runs, sizes, committed } = message;
     const entries = sizes.length === 0 ? 'no entries' : `${sizes.length} entries ${shownRuns(runs)}`;
-    return `append to=${to} term=${term} previous=${previousIndex}/${previousTerm} ${entries} committed=${committed}`;
+    const previous = `previous=${previousIndex}/${previousTerm}`;
+    return `append to=${to} term=${term} ${previous} ${entries} committed=${committed}`;
   }
   if (message.kind === 'offer-state') {
     const { to, term, state } = message;

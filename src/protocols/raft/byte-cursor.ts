@@ -1,6 +1,6 @@
 /**
- * Reading and writing fields one after the other, little-endian. A reader never fails: what is not there reads
- * as 0, and is remembered, so that a decoder looks once, at the end.
+ * Reading and writing fields one after the other, little-endian. A reader never fails: what is not there
+ * reads as 0, and is remembered, so that a decoder looks once, at the end.
  */
 
 import { readU64, viewOf, writeU64 } from '../../base/bytes.ts';

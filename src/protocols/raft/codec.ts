@@ -6,9 +6,9 @@
  *             | version | kind | flags | from | to | zero | incarnation | term | fields of the kind
  *             +---------+------+-------+------+----+------+-------------+------+--------------
  *
- * Integers are little-endian; indices, terms, incarnations and rounds are u64, replicas u32. The fields of each
- * kind, and the bits of `flags`, are in docs/raft.md. The bodies of an append follow its fields, one after the
- * other: an encoder hands them on as they are, a decoder hands out views.
+ * Integers are little-endian; indices, terms, incarnations and rounds are u64, replicas u32. The fields of
+ * each kind, and the bits of `flags`, are in docs/raft.md. The bodies of an append follow its fields, one
+ * after the other: an encoder hands them on as they are, a decoder hands out views.
  *
  * Framing, checksums and who may speak at all are the transport's. What arrives whole and is still not a
  * message that a replica of this version sends decodes to `invalid`, never to an exception; nothing is

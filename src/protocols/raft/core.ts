@@ -24,7 +24,7 @@ import type {
 } from './effects.ts';
 import { ElectionTimer } from './election-timer.ts';
 import { EntrySizes } from './entry-sizes.ts';
-import { Leadership } from './leadership.ts';
+import type { Leadership } from './leadership.ts';
 import { type LogShape, LogTerms } from './log-terms.ts';
 import { isVoter, type Membership, MembershipHistory } from './membership.ts';
 import {

@@ -42,7 +42,9 @@ export type Input =
   | { readonly kind: 'change-membership'; readonly request: RequestId; readonly change: MembershipChange }
   /** Answered by `transfer-ended` or `reject`. */
   | { readonly kind: 'transfer'; readonly request: RequestId; readonly to: ReplicaId }
-  /** The bodies that `load` asked for, from its first on, as many as have a size here; none: it has them not. */
+  /**
+   * The bodies that `load` asked for, from its first on, as many as have a size here; none: it has them not.
+   */
   | { readonly kind: 'loaded'; readonly load: number; readonly sizes: readonly number[] }
   /** Bodies before `first` are no longer in memory. */
   | { readonly kind: 'evicted'; readonly first: Index }
@@ -50,9 +52,13 @@ export type Input =
   | { readonly kind: 'compacted'; readonly index: Index }
   /** A checkpoint that replicas can be brought to, newer than the one before. */
   | { readonly kind: 'checkpoint'; readonly state: StatePoint }
-  /** The state that `fetch-state` asked for is durable, and the log begins behind it if it had not its end. */
+  /**
+   * The state that `fetch-state` asked for is durable, and the log begins behind it if it had not its end.
+   */
   | { readonly kind: 'state-installed'; readonly state: StatePoint; readonly membership: MembershipEntry }
-  /** The host found that its disk or its state is not what it was: from here on as after a start with damage. */
+  /**
+   * The host found that its disk or its state is not what it was: from here on as after a start with damage.
+   */
   | { readonly kind: 'distrust' }
   /** Nobody has the state any more that `fetch-state` asked for. */
   | { readonly kind: 'state-failed'; readonly index: Index };

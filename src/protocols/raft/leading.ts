@@ -1,6 +1,6 @@
 /**
- * A leader, from its first entry on. Whatever a leader is given, what follows from it is settled at the end of
- * the step, by `settle`: commits, what commits allow, and what goes out to the peers.
+ * A leader, from its first entry on. Whatever a leader is given, what follows from it is settled at the end
+ * of the step, by `settle`: commits, what commits allow, and what goes out to the peers.
  *
  * Invariants:
  *  - It never overwrites its log: it only appends.

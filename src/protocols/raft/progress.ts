@@ -37,8 +37,8 @@ export class Progress {
   match: Index = toIndex(0);
   next: Index;
   /**
-   * In `probing`: round of heartbeats that was the last when the probe left, or null when none is out. The next
-   * one waits for an answer to it, or to a later round: then it got lost.
+   * In `probing`: round of heartbeats that was the last when the probe left, or null when none is out. The
+   * next one waits for an answer to it, or to a later round: then it got lost.
    */
   probeRound: number | null = null;
   /** Number of the load that was asked for, or 0. */

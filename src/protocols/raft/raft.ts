@@ -2,19 +2,19 @@
  * Raft: one replica's part, as a sans-IO state machine.
  *
  * Feed it inputs with `step` and time with `tick`; carry out the returned effects in order. It never reads a
- * clock, draws a number from outside, waits, or sends anything itself. It holds no bodies of entries: it knows
- * the terms of the log, and the sizes of the entries that the host has in memory.
+ * clock, draws a number from outside, waits, or sends anything itself. It holds no bodies of entries: it
+ * knows the terms of the log, and the sizes of the entries that the host has in memory.
  *
- * It assumes what the host must provide: what it reports as durable is; messages come from members of the same
- * cluster, whole, and are decoded (codec.ts); the incarnation is higher than that of any earlier life. It
- * assumes nothing of the order of messages, nor that they arrive, nor that they arrive once.
+ * It assumes what the host must provide: what it reports as durable is; messages come from members of the
+ * same cluster, whole, and are decoded (codec.ts); the incarnation is higher than that of any earlier life.
+ * It assumes nothing of the order of messages, nor that they arrive, nor that they arrive once.
  *
  * Where the rules are: election.ts (who leads), following.ts and replication.ts (how logs become equal),
  * leading.ts (when an entry is committed), changes.ts (who takes part), reads.ts, transfer.ts. The messages,
  * the steps, and where we deviate from the papers: docs/raft.md.
  *
- * Sources: Ongaro & Ousterhout, "In Search of an Understandable Consensus Algorithm", USENIX ATC 2014 (extended
- * version); Ongaro, "Consensus: Bridging Theory and Practice", 2014.
+ * Sources: Ongaro & Ousterhout, "In Search of an Understandable Consensus Algorithm", USENIX ATC 2014
+ * (extended version); Ongaro, "Consensus: Bridging Theory and Practice", 2014.
  */
 
 import { assert, unreachable } from '../../base/assert.ts';
@@ -130,8 +130,19 @@ export class Raft {
     const { id, incarnation, condition, role, standing, term, vote, leader, committed, durable, log } = core;
     const { compactedTo, last, lastTerm } = log;
     return Object.freeze({
-      ...{ id, incarnation, condition, role, standing, term, vote, leader },
-      ...{ compactedTo, committed, durable, last, lastTerm },
+      id,
+      incarnation,
+      condition,
+      role,
+      standing,
+      term,
+      vote,
+      leader,
+      compactedTo,
+      committed,
+      durable,
+      last,
+      lastTerm,
       membershipIndex: core.memberships.latest.index,
       membership: core.membership,
       transferee: core.lead?.transfer?.to ?? NOBODY,
@@ -148,8 +159,8 @@ export class Raft {
 }
 
 /**
- * Whether it needs nobody's vote but its own, and nobody else can lead: then there is nobody to wait for. While
- * that membership is not committed, the leader that brought it about may lead yet, and hold a lease.
+ * Whether it needs nobody's vote but its own, and nobody else can lead: then there is nobody to wait for.
+ * While that membership is not committed, the leader that brought it about may lead yet, and hold a lease.
  */
 function isAlone(core: Core): boolean {
   const isCommitted = core.memberships.latest.index <= core.committed;
@@ -275,7 +286,9 @@ function receive(core: Core, message: Message): void {
   else receiveCurrent(core, message);
 }
 
-/** What an earlier life of a peer said is dropped, and the peer told: it may be alive, beside the later one. */
+/**
+ * What an earlier life of a peer said is dropped, and the peer told: it may be alive, beside the later one.
+ */
 function isCurrentLife(core: Core, { from, incarnation }: Message): boolean {
   const known = core.lives.get(from) ?? 0;
   if (incarnation < known) {

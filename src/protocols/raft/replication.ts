@@ -54,7 +54,10 @@ export function onAppendReject(core: Core, progress: Progress, reject: AppendRej
   progress.restartAt('probing', searchFrom(core, reject));
 }
 
-/** Where to go on: behind the last place that may match, or before the log, if that is below what is compacted. */
+/**
+ * Where to go on: behind the last place that may match, or before the log, if that is below what is
+ * compacted.
+ */
 function searchFrom({ log }: Core, { hintIndex, hintTerm }: AppendReject): Index {
   const candidate = log.lastNotAbove(hintIndex, hintTerm);
   const isInLog = candidate <= hintIndex && log.termAt(candidate)! <= hintTerm;
@@ -82,7 +85,8 @@ export function onLoaded(core: Core, lead: Leadership, load: number, sizes: read
     sendAppend(core, progress, sizes);
     return;
   }
-  progress.restartAt('probing', progress.next); // The host has not got it now: it is asked again a heartbeat later.
+  // The host has not got it now: it is asked again a heartbeat later.
+  progress.restartAt('probing', progress.next);
   progress.probeRound = lead.round;
 }
 
@@ -158,7 +162,9 @@ function askToLoad(core: Core, lead: Leadership, progress: Progress): void {
   core.emit({ kind: 'load', load: progress.load, to: progress.id, first, last, bytesMax: appendBytesMax });
 }
 
-/** Without a checkpoint at or after the place that the log was compacted to, there is nothing to offer yet. */
+/**
+ * Without a checkpoint at or after the place that the log was compacted to, there is nothing to offer yet.
+ */
 function offerState(core: Core, progress: Progress): void {
   const state = core.checkpoint;
   if (state === null || state.index < core.log.compactedTo) return;
