@@ -66,6 +66,10 @@ export class Leadership {
     this.firstIndex = firstIndex;
   }
 
+  get hasOpenRounds(): boolean {
+    return this.#openRounds.length > 0;
+  }
+
   follow(id: ReplicaId, last: Index): void {
     if (!this.peers.has(id)) this.peers.set(id, new Progress(id, last));
   }

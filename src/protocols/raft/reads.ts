@@ -66,6 +66,7 @@ export function tickFollowerReads(core: Core, ticks: number): void {
 
 /** Answers the reads whose round is complete, and begins the next round. */
 export function settleReads(core: Core, lead: Leadership): void {
+  if (!lead.hasOpenRounds && lead.waitingReads.length === 0) return;
   const answered = roundAnswered(core, lead);
   lead.closeRounds(answered);
   if (core.committed < lead.firstIndex) return;
