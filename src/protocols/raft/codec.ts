@@ -24,7 +24,10 @@ import { FieldReader, FieldWriter } from './byte-cursor.ts';
 import { isSound, type Membership } from './membership.ts';
 import type { Append, MembershipEntry, Message, OfferState, StatePoint, TermRun } from './messages.ts';
 
+/** First byte of every message. */
 export const MESSAGE_VERSION = 1;
+
+/** What every message begins with, whatever its kind. */
 export const MESSAGE_HEADER_BYTES = 32;
 
 /** Numbers on the wire; never given to another kind. */
@@ -53,6 +56,7 @@ const APPEND_FIELDS_BYTES = 40;
 const RUN_BYTES = 16;
 const ROOT_BYTES = 32;
 
+/** What bytes turn out to be. */
 export type DecodedMessage =
   /** `bodies` are views into the bytes, one for each entry of an append. */
   | { readonly kind: 'message'; readonly message: Message; readonly bodies: readonly Uint8Array[] }
@@ -81,6 +85,7 @@ export function encodeMessage(message: Message, bodies: readonly Uint8Array[]): 
   return [writer.bytes, ...bodies];
 }
 
+/** Never throws on bad input: bytes from a peer are data. */
 export function decodeMessage(bytes: Uint8Array): DecodedMessage {
   const reader = new FieldReader(bytes);
   const version = reader.u8();

@@ -20,6 +20,7 @@ export type PersistId = number;
 /** What the host calls a proposal, a read or a change by; opaque to the core, unique within one life. */
 export type RequestId = number;
 
+/** What a replica does in its term. */
 export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
 
 /**
@@ -28,6 +29,7 @@ export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
  */
 export type Standing = 'voting' | 'recovering';
 
+/** What a host tells a core. */
 export type Input =
   /** Another entry for the log, of so many bytes. Answered by `append-log` or `reject`. */
   | { readonly kind: 'propose'; readonly request: RequestId; readonly bytes: number }
@@ -80,6 +82,7 @@ export type AppendContent =
   | { readonly kind: 'empty' }
   | { readonly kind: 'membership'; readonly membership: Membership; readonly request: RequestId | null };
 
+/** Why a proposal, a change or a transfer was not taken. */
 export type RejectReason =
   /** `leader` may know. */
   | 'not-leader'
@@ -97,8 +100,10 @@ export type RejectReason =
   | 'quorum-lost'
   | 'not-a-voter';
 
+/** Why a read was not answered; it may be asked again. */
 export type ReadFailure = 'no-leader' | 'leader-changed' | 'timeout' | 'busy';
 
+/** What Raft rules out, as it was met. */
 export type Violation =
   | { readonly kind: 'two-leaders'; readonly term: Term; readonly one: ReplicaId; readonly other: ReplicaId }
   /** A leader would replace an entry that is committed here. */
@@ -106,6 +111,7 @@ export type Violation =
   /** A replica with this one's own id speaks. */
   | { readonly kind: 'own-identity'; readonly incarnation: number };
 
+/** What shows that a disk is not as it was. */
 export type ContradictReason =
   /** A peer heard a later life: `value` is its number. */
   | 'later-life'
@@ -116,6 +122,7 @@ export type ContradictReason =
   /** The log has a higher term than the status, which has `value`. */
   | 'status';
 
+/** What a core asks its host to do, or tells it. */
 export type Effect =
   /** Replaces the status; `vote` is `NOBODY` (0) when none was given in `term`. */
   | {

@@ -28,6 +28,7 @@ export interface Membership {
   readonly promoting: readonly ReplicaId[];
 }
 
+/** A membership that nothing is changing. */
 export function membershipOf(voters: readonly ReplicaId[], learners: readonly ReplicaId[] = []): Membership {
   return { voters: ascending(voters), outgoing: [], learners: ascending(learners), promoting: [] };
 }
