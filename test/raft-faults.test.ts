@@ -190,6 +190,17 @@ test('raft faults F11: a leader that was stopped while another was elected answe
   strictEqual(script.seen(1, 'read-failed').length, 1);
 });
 
+test('raft faults E8: the answer to a read of an earlier life answers no read of a later one', () => {
+  const script = led('read 3', 'deliver 3>1', 'deliver 1>2', 'deliver 2>1');
+  const [answer] = script.underway('1>3', 'read-index-reply');
+  ok(answer !== undefined);
+  script.run('crash 3', 'restart 3', 'propose 1', 'settle without 3', 'tick 1 2', 'deliver 1>3 9', 'read 3');
+  script.host(3).receive(answer, []);
+  deepStrictEqual(script.seen(3, 'read-ready'), [], 'both lives called the question 1');
+  script.run('tick 1 2', 'settle');
+  strictEqual(script.seen(3, 'read-ready')[0]?.index, 3);
+});
+
 test('raft faults F11: a replica that is not yet alone waits out the lease of its leader', () => {
   const script = new RaftScript();
   script.run('cluster 2', 'elect 1', 'settle', 'change 1 voters=2', 'log 1', 'deliver 1>2', 'log 2');
