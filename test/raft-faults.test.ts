@@ -143,6 +143,13 @@ test('raft faults E6: a leader that names a commit beyond the log is no panic ei
   strictEqual(script.view(3).standing, 'recovering');
 });
 
+test('raft faults: a new leader changes no membership that rests on whom it has not heard', () => {
+  const script = led('crash 3', 'transfer 1 2', 'settle');
+  strictEqual(script.view(2).role, 'leader');
+  deepStrictEqual(script.run('change 2 voters=2,3'), ['2 reject reason=quorum-lost leader=2']);
+  strictEqual(script.run('change 2 voters=1,2')[0]?.startsWith('2 append-log'), true);
+});
+
 test('raft faults E7: of the memberships of checkpoint and log the later one is in force', () => {
   const script = led('change 1 voters=1,2', 'settle', 'crash 2 9', 'restart 2');
   deepStrictEqual([script.view(2).membershipIndex, script.view(2).membership.voters], [4, [1, 2]]);
@@ -248,7 +255,7 @@ test('raft faults G6: states that are offered close together are fetched one at 
   strictEqual(script.seen(3, 'fetch-state').length, 2, 'an older one is not fetched');
   script.host(3).step({ kind: 'state-installed', state: newer!.state, membership });
   script.host(3).step({ kind: 'state-installed', state, membership });
-  strictEqual(script.view(3).committed, 4);
+  deepStrictEqual([script.view(3).committed, script.view(3).last], [4, 4], 'an older one changes nothing');
 });
 
 test('raft faults G7: a transfer that broke off is offered again', () => {

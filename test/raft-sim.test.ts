@@ -12,12 +12,11 @@ import { seedOf } from './support/seed.ts';
 const SEEDS = 300;
 
 /**
- * Seeds that found bugs of ours, while the simulation draws as it did then: a storm of probes below what was
- * compacted (51, 6296), a replica left out of a membership that nobody else could commit (215), a replica
- * that knew no membership to hand on (261), a state that was not offered on (496, 1052), a lease that
- * outlived a restart (14969), a host that took its status for its log (3683).
+ * Seeds that notice bugs which the simulation once found in this core: a storm of probes below what was
+ * compacted (4), an installed state that was not offered on (80), a replica left out of a membership that
+ * nobody else could commit and that did not stand (113).
  */
-const KEPT = [51, 215, 261, 496, 1052, 3683, 6296, 14969];
+const KEPT = [4, 80, 113];
 
 for (const seed of KEPT) {
   test(`raft sim: seed ${seed}`, () => {

@@ -150,6 +150,7 @@ export interface Contradict extends Said<'contradict'> {
   readonly acknowledged: Index;
 }
 
+/** Whatever one replica says to another. */
 export type Message =
   | PreVote
   | PreVoteReply

@@ -1,7 +1,8 @@
-/** Options of the core. Times are in ticks: how long one is, the host decides. */
+/** Options of the core: their defaults, and what follows from them. */
 
 import { invalidOption, requireInteger, requireKnownOptions } from '../../base/options.ts';
 
+/** Every field is optional. Times are in ticks: how long one is, the host decides. */
 export interface RaftOptions {
   /**
    * A replica that heard its leader within so many ticks helps nobody against it; it stands itself after one
@@ -33,6 +34,7 @@ export interface RaftOptions {
 
 export type ResolvedRaftOptions = Required<RaftOptions>;
 
+/** What holds for every option that is left out. */
 export const RAFT_DEFAULTS: ResolvedRaftOptions = Object.freeze({
   electionTicksMin: 10,
   heartbeatTicks: 2,

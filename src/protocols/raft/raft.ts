@@ -79,6 +79,7 @@ export interface RaftView {
   readonly peers: readonly PeerView[];
 }
 
+/** One replica's part, for one life of it. */
 export class Raft {
   readonly #core: Core;
 
