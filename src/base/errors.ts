@@ -51,6 +51,7 @@ export const ERROR_CODES = {
   TIDEMARK_TREE_INVALID: 'what was read of a tree is not what its root promises',
   TIDEMARK_STATE_DIFFERS: 'the state is not the one that the change was made for',
   TIDEMARK_DELTA_INVALID: 'a delta is cut, changed or not one, or it lacks values',
+  TIDEMARK_HISTORY_INVALID: 'a recorded history of clients is cut, changed or not one',
   TIDEMARK_REFUSED: 'a running node does not answer, or refuses what was asked of it',
   TIDEMARK_ADDRESS_UNAVAILABLE: 'the address to listen on is in use or not of this machine',
 } as const;

@@ -1,5 +1,19 @@
 /** The public surface of `tidemark/testing`: what Tidemark is tested with, for your machines and doors. */
 
+export { type CommandAcknowledged, type CommandApplied, CommandLedger } from './checkers/command-ledger.ts';
+export { type ConservedTotalOptions, checkConservedTotal } from './checkers/conserved-total.ts';
+export { EqualRoots, type RootObserved } from './checkers/equal-roots.ts';
+export { type CommandAt, checkLocalReads, type ReadAt } from './checkers/local-reads.ts';
+export { type EntryObserved, LogMatching } from './checkers/log-matching.ts';
+export { type LeaderObserved, OneLeaderPerTerm } from './checkers/one-leader-per-term.ts';
+export { type LifeObserved, RecoveryTerminates } from './checkers/recovery-terminates.ts';
+export { type ReadSeen, SessionGuarantees, type WriteSeen } from './checkers/session-guarantees.ts';
+export {
+  type AppliedObserved,
+  type RestoredObserved,
+  StateMachineSafety,
+} from './checkers/state-machine-safety.ts';
+export type { Violation } from './checkers/violation.ts';
 export type { CrashImageOptions } from './crash-choices.ts';
 export {
   type FileSystemSuite,
@@ -7,6 +21,21 @@ export {
   registerFileSystemSuite,
   type SuiteSubject,
 } from './file-system-suite.ts';
+export { assembleHistory, mergeHistories } from './history/assemble-history.ts';
+export { decodeHistory, type HistoryEvent, type RecordedHistory } from './history/history-lines.ts';
+export { HistoryRecorder, type RecorderOptions } from './history/history-recorder.ts';
+export type { CommandIdentity, Json, Operation, Outcome } from './history/operation.ts';
+export {
+  checkLinearizability,
+  type Linearizability,
+  type LinearizabilityOptions,
+} from './linearizability/check-linearizability.ts';
+export { drawUnorderable } from './linearizability/diagram.ts';
+export type { Unorderable } from './linearizability/explain.ts';
+export { type KeyValueState, keyValueModel } from './linearizability/key-value-model.ts';
+export type { Model, Step } from './linearizability/model.ts';
+export { type ObjectKind, type Objects, objectModel } from './linearizability/object-model.ts';
+export { counterModel, listModel, registerModel, setModel } from './linearizability/object-models.ts';
 export {
   type CompletionOrder,
   type CrashEffect,
