@@ -15,6 +15,14 @@ export {
 } from './checkers/state-machine-safety.ts';
 export type { Violation } from './checkers/violation.ts';
 export type { CrashImageOptions } from './crash-choices.ts';
+export { EventTrace } from './event-trace.ts';
+export {
+  FaultCounts,
+  type FaultSummary,
+  FaultTable,
+  type FaultTotals,
+  shownFaults,
+} from './fault-counts.ts';
 export {
   type FileSystemSuite,
   type RegisterTest,
@@ -32,6 +40,7 @@ export {
 } from './linearizability/check-linearizability.ts';
 export { drawUnorderable } from './linearizability/diagram.ts';
 export type { Unorderable } from './linearizability/explain.ts';
+export { judgeLinearizability } from './linearizability/judge-linearizability.ts';
 export { type KeyValueState, keyValueModel } from './linearizability/key-value-model.ts';
 export type { Model, Step } from './linearizability/model.ts';
 export { type ObjectKind, type Objects, objectModel } from './linearizability/object-model.ts';
@@ -47,4 +56,25 @@ export type { Fault, FaultOdds, IoCall, IoOperation } from './lossy-faults.ts';
 export { type CrashImage, type Damage, LossyFileSystem, type LossyOptions } from './lossy-file-system.ts';
 export { ManualClock } from './manual-clock.ts';
 export { MemoryNetwork, type MemoryPeer } from './memory-network.ts';
+export {
+  type RunSeedsOptions,
+  runSeeds,
+  type SeedFailure,
+  type SeedsProgress,
+  type SeedsSummary,
+  type SimulationModule,
+  shownFailure,
+  shownSummary,
+} from './run-seeds.ts';
 export { SeededRandom } from './seeded-random.ts';
+export type { Simulate, SimulationReport } from './simulation-report.ts';
+export { type FaultKind, Swarm } from './swarm.ts';
+export { auditedBalances } from './workload/call-source.ts';
+export {
+  type RunningWorkload,
+  runWorkload,
+  type WorkloadDoors,
+  type WorkloadReply,
+  type WorkloadRequest,
+} from './workload/run-workload.ts';
+export { type WorkloadAction, type WorkloadOptions } from './workload/workload-options.ts';
