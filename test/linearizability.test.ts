@@ -20,6 +20,7 @@ import {
   registerModel,
   setModel,
 } from '../src/testing/linearizability/object-models.ts';
+import { searchOrder } from '../src/testing/linearizability/search.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { makeHistory } from './support/linearizable-object.ts';
 import { operation } from './support/operation.ts';
@@ -97,7 +98,7 @@ const SUBJECTS: readonly Subject[] = [
 
 test('linearizability: agrees with brute force on small histories, right and wrong', (t) => {
   const random = new SeededRandom(seedOf(t));
-  const seen = { linearizable: 0, violation: 0, unknown: 0 };
+  const seen = { linearizable: 0, violation: 0, unknown: 0, again: 0 };
   for (const { model, call } of SUBJECTS) {
     for (let run = 0; run < HISTORIES; run++) {
       const history = disturbed(random, model, smallHistory(random, model, call), call);
@@ -105,11 +106,13 @@ test('linearizability: agrees with brute force on small histories, right and wro
       const wanted = isLinearizableByBruteForce(model, history) ? 'linearizable' : 'violation';
       strictEqual(found.kind, wanted, `${model.name}: ${JSON.stringify(history)}`);
       seen[found.kind]++;
+      seen.again += Number(isImpossibleAgain(model, history, wanted));
       checkProof(model, history, found);
     }
   }
   t.diagnostic(`${HISTORIES * SUBJECTS.length} histories: ${JSON.stringify(seen)}`);
   ok(seen.linearizable > HISTORIES && seen.violation > HISTORIES, 'both kinds were drawn');
+  ok(seen.again > seen.violation / 2, 'what is wrong is mostly wrong even so');
 });
 
 test('linearizability: right histories of many clients pass, whatever overlaps', (t) => {
@@ -211,6 +214,18 @@ function disturbed<State>(
   );
   if (history[at]!.outcome.kind !== 'answered' || others.length === 0) return history;
   return history.map((one, place) => (place === at ? { ...one, outcome: random.pick(others) } : one));
+}
+
+/** What is without an order even if operations without an outcome take effect again and again must be wrong. */
+function isImpossibleAgain<State>(
+  model: Model<State>,
+  operations: readonly Operation[],
+  kind: Linearizability['kind'],
+): boolean {
+  const input = { model, initial: model.initial, operations, until: Infinity, movesMax: 100_000 };
+  const again = searchOrder({ ...input, unknown: 'again' });
+  if (again.kind === 'impossible') strictEqual(kind, 'violation', JSON.stringify(operations));
+  return again.kind === 'impossible';
 }
 
 /** Every order, one after the other: no memory, no parts, nothing taken early. */

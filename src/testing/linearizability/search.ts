@@ -10,7 +10,7 @@
  * Three things make it fast, and none changes the outcome:
  *  - A read that has the right answer now is taken now, and nothing else is tried: whatever order has it
  *    later is as good with it here. (Not so a write that changes nothing now: later it may.)
- *  - Operations that return first are tried first, and those whose outcome is unknown last.
+ *  - What may come next is tried in a good order: by who reads it, and how soon.
  *  - Of several with the same call and an unknown outcome, only the one invoked first is tried: they are
  *    alike from then on. One that would change nothing now is not tried either, nor what leads, right after
  *    it, to where it would have led without it. What was reached with fewer of them covers what is reached
@@ -53,6 +53,9 @@ export interface SearchResult {
   readonly furthest: number;
   readonly moves: number;
 }
+
+/** How many reads are looked at to tell which move is better. */
+const READS_AHEAD = 16;
 
 interface Move<State> {
   readonly operation: number;
@@ -174,9 +177,7 @@ class Search<State> {
       moves.push({ operation: at, state: step.state, isForced: false });
     }
     this.#furthest = Math.max(this.#furthest, deadline);
-    return this.#needing(taken, moves).sort((one, other) =>
-      this.#deadlineOrder(one.operation, other.operation),
-    );
+    return this.#bestFirst(this.#needing(taken, moves));
   }
 
   /** Those of `moves` for which it matters that an operation without an outcome was taken before them. */
@@ -190,11 +191,43 @@ class Search<State> {
     });
   }
 
-  /** Answered before unknown, the first to return first. */
-  #deadlineOrder(one: number, other: number): number {
-    const [left, right] = [this.#operations[one]!, this.#operations[other]!];
-    if (left.returnedAt === right.returnedAt) return one - other;
-    return left.returnedAt < right.returnedAt ? -1 : 1;
+  /**
+   * What nobody reads comes first: whatever follows hides it. Then what is read first. Operations without an
+   * outcome come last. With the wrong one first the search comes back, but only after all that could follow
+   * it.
+   */
+  #bestFirst(moves: Move<State>[]): Move<State>[] {
+    if (moves.length < 2) return moves;
+    const reads = this.#nextReads();
+    const ranks = new Map(moves.map((move) => [move, this.#rank(move, reads)]));
+    return moves.sort((one, other) => {
+      const [left, right] = [ranks.get(one)!, ranks.get(other)!];
+      return left === right ? one.operation - other.operation : left < right ? -1 : 1;
+    });
+  }
+
+  /** The first reads that are not ordered. */
+  #nextReads(): number[] {
+    const reads: number[] = [];
+    for (
+      let at = this.#after[this.#end]!;
+      at !== this.#end && reads.length < READS_AHEAD;
+      at = this.#after[at]!
+    ) {
+      if (this.#isRead[at] === 1) reads.push(at);
+    }
+    return reads;
+  }
+
+  #rank({ operation, state }: Move<State>, reads: readonly number[]): number {
+    if (this.#unknown.has(operation)) return Infinity;
+    let first = -1;
+    for (const read of reads) {
+      const { call, outcome, returnedAt } = this.#operations[read]!;
+      if (outcome.kind !== 'answered' || (first !== -1 && returnedAt > first)) continue;
+      if (isSameJson(this.#input.model.step(state, call).answer, outcome.answer)) first = returnedAt;
+    }
+    return first;
   }
 
   #take(at: number): void {
