@@ -216,7 +216,9 @@ function disturbed<State>(
   return history.map((one, place) => (place === at ? { ...one, outcome: random.pick(others) } : one));
 }
 
-/** What is without an order even if operations without an outcome take effect again and again must be wrong. */
+/**
+ * What is without an order even if operations without an outcome take effect again and again must be wrong.
+ */
 function isImpossibleAgain<State>(
   model: Model<State>,
   operations: readonly Operation[],

@@ -4,6 +4,7 @@
  */
 
 import { Sha256 } from '../base/digest.ts';
+import type { Focus } from './simulation-report.ts';
 
 /** Events that are kept unless told. */
 const KEPT_DEFAULT = 200;
@@ -15,12 +16,18 @@ const PIECE_LENGTH = 64 * 1024;
 export class EventTrace {
   readonly #kept: string[] = [];
   readonly #keptMax: number;
+  readonly #untilMs: number;
   readonly #hash = new Sha256();
   #piece = '';
   #count = 0;
+  #keptCount = 0;
 
-  /** @param keptMax How many of the last events are kept. */
-  constructor(keptMax = KEPT_DEFAULT) {
+  /**
+   * @param focus What a run is repeated for: events after its time count in the hash and are not kept.
+   * @param keptMax How many of the last events are kept.
+   */
+  constructor(focus: Focus | null = null, keptMax = KEPT_DEFAULT) {
+    this.#untilMs = focus?.untilMs ?? Infinity;
     this.#keptMax = keptMax;
   }
 
@@ -34,8 +41,8 @@ export class EventTrace {
     const line = `${ms.toFixed(3).padStart(12)}  ${who.padEnd(8)}  ${what}`;
     this.#piece += `${line}\n`;
     if (this.#piece.length >= PIECE_LENGTH) this.#hashPiece();
-    if (this.#keptMax > 0) this.#kept[this.#count % this.#keptMax] = line;
     this.#count++;
+    if (ms <= this.#untilMs) this.#kept[this.#keptCount++ % this.#keptMax] = line;
   }
 
   get count(): number {
@@ -44,8 +51,8 @@ export class EventTrace {
 
   /** The last events, oldest first. */
   last(): string[] {
-    const oldest = this.#count % Math.max(1, this.#keptMax);
-    if (this.#count <= this.#keptMax) return [...this.#kept];
+    const oldest = this.#keptCount % this.#keptMax;
+    if (this.#keptCount <= this.#keptMax) return [...this.#kept];
     return [...this.#kept.slice(oldest), ...this.#kept.slice(0, oldest)];
   }
 

@@ -67,7 +67,7 @@ export {
   shownSummary,
 } from './run-seeds.ts';
 export { SeededRandom } from './seeded-random.ts';
-export type { Simulate, SimulationReport } from './simulation-report.ts';
+export type { Focus, Simulate, SimulationReport } from './simulation-report.ts';
 export { type FaultKind, Swarm } from './swarm.ts';
 export { auditedBalances } from './workload/call-source.ts';
 export {
@@ -77,4 +77,4 @@ export {
   type WorkloadReply,
   type WorkloadRequest,
 } from './workload/run-workload.ts';
-export { type WorkloadAction, type WorkloadOptions } from './workload/workload-options.ts';
+export { WORKLOAD_DEFAULTS, type WorkloadAction, type WorkloadOptions } from './workload/workload-options.ts';

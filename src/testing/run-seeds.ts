@@ -9,7 +9,7 @@ import { requireInteger, requireKnownOptions } from '../base/options.ts';
 import { type Clock, systemClock } from '../base/time.ts';
 import { type FaultSummary, FaultTable, shownFaults } from './fault-counts.ts';
 import { SeedThread, simulateHere } from './seed-thread.ts';
-import type { Simulate, SimulationReport } from './simulation-report.ts';
+import type { Focus, Simulate, SimulationReport } from './simulation-report.ts';
 
 /** Where a simulation is, for threads that cannot be handed a function. */
 export interface SimulationModule {
@@ -46,6 +46,7 @@ export interface SeedsProgress {
 
 /** A seed that broke a promise. */
 export interface SeedFailure {
+  /** Its last events are those before the first violation, as the second run gave them. */
   readonly report: SimulationReport;
   /** Whether a second run of the seed gave the same events and the same violations. */
   readonly replay: 'identical' | 'different';
@@ -135,7 +136,8 @@ class SeedRun {
 
   async run(threads: number): Promise<SeedsSummary> {
     const { first, last, simulate } = this.#options;
-    if (typeof simulate === 'function') await this.#work((seed) => simulateHere(simulate, seed));
+    if (typeof simulate === 'function')
+      await this.#work((seed, focus) => simulateHere(simulate, seed, focus));
     else {
       const count = Math.min(threads, last - first + 1);
       await Promise.all(Array.from({ length: count }, () => this.#workInThread(simulate)));
@@ -146,21 +148,22 @@ class SeedRun {
   async #workInThread({ url, name }: SimulationModule): Promise<void> {
     const thread = new SeedThread(url, name);
     try {
-      await this.#work((seed) => thread.run(seed));
+      await this.#work((seed, focus) => thread.run(seed, focus));
     } finally {
       await thread.stop();
     }
   }
 
   /** Takes seeds until there are none left, or one failed. */
-  async #work(run: (seed: number) => Promise<SimulationReport>): Promise<void> {
+  async #work(run: (seed: number, focus: Focus | null) => Promise<SimulationReport>): Promise<void> {
     const { last, onViolation = 'stop' } = this.#options;
     while (this.#next <= last && (onViolation === 'go-on' || this.#failures.length === 0)) {
       const seed = this.#next++;
-      const report = await run(seed);
+      const report = await run(seed, null);
       if (report.violations.length > 0) {
-        const again = await run(seed);
-        this.#failures.push({ report, replay: isSameRun(report, again) ? 'identical' : 'different' });
+        const again = await run(seed, focusOf(report));
+        const replay = isSameRun(report, again) ? 'identical' : 'different';
+        this.#failures.push({ report: { ...report, lastEvents: again.lastEvents }, replay });
       }
       this.#add(report);
     }
@@ -198,6 +201,12 @@ class SeedRun {
       failures,
     };
   }
+}
+
+/** The first violation whose time is known. */
+function focusOf({ violations }: SimulationReport): Focus | null {
+  const times = violations.map(({ facts }) => facts['ms']).filter((ms) => typeof ms === 'number');
+  return times.length === 0 ? null : { untilMs: Math.min(...times) };
 }
 
 function isSameRun(one: SimulationReport, other: SimulationReport): boolean {

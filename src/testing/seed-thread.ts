@@ -5,7 +5,7 @@
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { Simulate, SimulationReport } from './simulation-report.ts';
+import type { Focus, Simulate, SimulationReport } from './simulation-report.ts';
 
 /** Compiled or not, the worker is what this file is. */
 const WORKER = new URL(
@@ -14,9 +14,13 @@ const WORKER = new URL(
 );
 
 /** Runs it in this thread. */
-export async function simulateHere(simulate: Simulate, seed: number): Promise<SimulationReport> {
+export async function simulateHere(
+  simulate: Simulate,
+  seed: number,
+  focus: Focus | null,
+): Promise<SimulationReport> {
   try {
-    return await simulate(seed);
+    return await simulate(seed, focus);
   } catch (error) {
     return thrown(seed, error);
   }
@@ -38,7 +42,7 @@ export class SeedThread {
   }
 
   /** Starts the thread if there is none: at first, and after a seed that ended it. */
-  async run(seed: number): Promise<SimulationReport> {
+  async run(seed: number, focus: Focus | null): Promise<SimulationReport> {
     const workerData = { url: this.#url, name: this.#name };
     this.#worker ??= new Worker(WORKER, { workerData });
     const worker = this.#worker;
@@ -48,7 +52,7 @@ export class SeedThread {
       const report = once(worker, 'message', { signal }) as Promise<[SimulationReport]>;
       const exit = once(worker, 'exit', { signal }) as Promise<[number]>;
       exit.catch(() => undefined); // Nobody waits for it any more, or the thread failed, which `report` says.
-      worker.postMessage(seed);
+      worker.postMessage({ seed, focus });
       return await Promise.race([
         report.then(([message]) => message),
         exit.then(([code]) => Promise.reject(new Error(`the thread ended with code ${code}`))),

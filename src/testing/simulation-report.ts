@@ -26,5 +26,13 @@ export interface SimulationReport {
   readonly details?: Json;
 }
 
-/** A simulation. The same seed gives the same report, always. */
-export type Simulate = (seed: number) => SimulationReport | Promise<SimulationReport>;
+/** What a seed is run again for: the events before the violation, which may be known only at the end. */
+export interface Focus {
+  readonly untilMs: number;
+}
+
+/**
+ * A simulation. The same seed gives the same report, always, but for `lastEvents`: with a focus they are
+ * those before its time, which `EventTrace` takes care of.
+ */
+export type Simulate = (seed: number, focus: Focus | null) => SimulationReport | Promise<SimulationReport>;

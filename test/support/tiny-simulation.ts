@@ -14,7 +14,7 @@ import { judgeLinearizability } from '../../src/testing/linearizability/judge-li
 import { keyValueModel } from '../../src/testing/linearizability/key-value-model.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
 import type { SeededRandom } from '../../src/testing/seeded-random.ts';
-import type { SimulationReport } from '../../src/testing/simulation-report.ts';
+import type { Focus, SimulationReport } from '../../src/testing/simulation-report.ts';
 import { type FaultKind, Swarm } from '../../src/testing/swarm.ts';
 import { auditedBalances } from '../../src/testing/workload/call-source.ts';
 import {
@@ -23,7 +23,7 @@ import {
   type WorkloadRequest,
 } from '../../src/testing/workload/run-workload.ts';
 
-export type Bug = 'no' | 'stale-reads' | 'no-sessions' | 'lost-writes' | 'torn-transfers';
+type Bug = 'no' | 'stale-reads' | 'no-sessions' | 'lost-writes' | 'torn-transfers';
 
 const KEYS = 6;
 const SIMULATED_MS_MAX = 1_000_000;
@@ -36,21 +36,26 @@ const FAULTS: readonly FaultKind[] = [
   { name: 'server.refuse', rate: [0.01, 0.2], share: 0.3 },
 ];
 
-export const simulateRight = (seed: number): SimulationReport => simulate(seed, 'no');
-export const simulateStaleReads = (seed: number): SimulationReport => simulate(seed, 'stale-reads');
-export const simulateNoSessions = (seed: number): SimulationReport => simulate(seed, 'no-sessions');
-export const simulateLostWrites = (seed: number): SimulationReport => simulate(seed, 'lost-writes');
-export const simulateTornTransfers = (seed: number): SimulationReport => simulate(seed, 'torn-transfers');
+export const simulateRight = (seed: number, focus: Focus | null): SimulationReport =>
+  simulate(seed, focus, 'no');
+export const simulateStaleReads = (seed: number, focus: Focus | null): SimulationReport =>
+  simulate(seed, focus, 'stale-reads');
+export const simulateNoSessions = (seed: number, focus: Focus | null): SimulationReport =>
+  simulate(seed, focus, 'no-sessions');
+export const simulateLostWrites = (seed: number, focus: Focus | null): SimulationReport =>
+  simulate(seed, focus, 'lost-writes');
+export const simulateTornTransfers = (seed: number, focus: Focus | null): SimulationReport =>
+  simulate(seed, focus, 'torn-transfers');
 
-export function simulateThrowing(seed: number): SimulationReport {
+export function simulateThrowing(seed: number, focus: Focus | null): SimulationReport {
   if (seed === 3) throw new Error('the simulation is wrong itself');
-  return simulate(seed, 'no');
+  return simulate(seed, focus, 'no');
 }
 
-export function simulate(seed: number, bug: Bug): SimulationReport {
+function simulate(seed: number, focus: Focus | null, bug: Bug): SimulationReport {
   const swarm = new Swarm(seed);
   const clock = new ManualClock(0);
-  const trace = new EventTrace(30);
+  const trace = new EventTrace(focus, 30);
   const counts = new FaultCounts(FAULTS.map(({ name }) => name));
   const server = new Server(bug);
   const network = new Network(swarm, clock, counts);

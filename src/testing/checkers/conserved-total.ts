@@ -3,6 +3,7 @@
 import type { Operation } from '../history/operation.ts';
 import type { Violation } from './violation.ts';
 
+/** Options of {@link checkConservedTotal}. */
 export interface ConservedTotalOptions {
   readonly total: number;
   /** The balances that an operation read, all accounts at once; null for any other operation. */
@@ -27,7 +28,7 @@ export function checkConservedTotal(
       {
         checker: 'conserved-total',
         message: `${operation.client} saw ${what} at ${operation.invokedMs} ms: ${balances.join(', ')}`,
-        facts: { client: operation.client, sum, total, balances },
+        facts: { client: operation.client, ms: operation.returnedMs, sum, total, balances },
       },
     ];
   });

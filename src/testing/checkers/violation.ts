@@ -8,5 +8,6 @@ export interface Violation {
   readonly checker: string;
   /** What was wrong, in one sentence; a drawing may follow on further lines. */
   readonly message: string;
+  /** When it showed, in simulated time, as `ms` where the checker knows; and whatever else helps. */
   readonly facts: Readonly<Record<string, Json>>;
 }

@@ -17,7 +17,7 @@ export function judgeLinearizability<State>(
     return found.violations.map((unorderable) => ({
       checker: 'linearizability',
       message: drawUnorderable(model.name, unorderable),
-      facts: { objects: unorderable.objects },
+      facts: { objects: unorderable.objects, ms: unorderable.stuckAt.returnedMs },
     }));
   }
   if (found.kind === 'linearizable') return [];

@@ -19,6 +19,7 @@ export interface ObjectKind<State extends Json> {
 /** The objects that were changed, by name. */
 export type Objects<State extends Json> = ReadonlyMap<string, State>;
 
+/** A model of any number of such objects. */
 export function objectModel<State extends Json>(kind: ObjectKind<State>): Model<Objects<State>> {
   return Object.freeze({
     name: kind.name,

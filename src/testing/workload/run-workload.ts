@@ -32,6 +32,7 @@ export type WorkloadReply =
   /** This attempt has no effect and never will. */
   | { readonly kind: 'refused'; readonly reason: string };
 
+/** What clients work with. */
 export interface WorkloadDoors {
   readonly seed: number;
   readonly clock: Clock;
@@ -48,6 +49,7 @@ export interface RunningWorkload {
   stop(): void;
 }
 
+/** Starts every client. */
 export function runWorkload(doors: WorkloadDoors, options: WorkloadOptions = {}): RunningWorkload {
   const resolved = resolveWorkloadOptions(options);
   let working = resolved.clients;

@@ -50,6 +50,7 @@ export interface WorkloadOptions {
   readonly retriesMax?: number;
 }
 
+/** What options are where they are left out. */
 export const WORKLOAD_DEFAULTS: Required<WorkloadOptions> = Object.freeze({
   clients: 5,
   operations: 100,
