@@ -62,8 +62,12 @@ const STARTS_MAX = 16;
 /** With at most so many, a smaller window is always the better one; above, one with fewer states is. */
 const STARTS_SHOWN_MAX = 3;
 
-/** How many operations before the end a window may begin, tried in this order. */
-const BACK = [4096, 1024, 256, 64, 32, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1];
+/**
+ * How many returns before the end a window may begin, tried in this order. The first cut takes as long as the
+ * search did, as it goes through the whole history; all that follow, within the window it leaves, take next
+ * to nothing.
+ */
+const BACK = [64, 48, 200, 32, 24, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1];
 
 const POSSIBLE_MAX = 5;
 
