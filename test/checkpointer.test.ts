@@ -6,6 +6,7 @@ import { isTidemarkError, TidemarkError } from '../src/base/errors.ts';
 import { Checkpointer } from '../src/checkpoint/checkpointer.ts';
 import { LossyFileSystem } from '../src/testing/lossy-file-system.ts';
 import { StateDisk, someContent } from './support/checkpoint-disk.ts';
+import { WHOLE_LOG } from './support/test-log.ts';
 
 interface Made {
   readonly disk: StateDisk;
@@ -45,7 +46,7 @@ async function make(checkpointsKept = 3): Promise<Made> {
       },
       onCommitted: async ({ info }) => {
         if (made.compactionFailure !== null) throw made.compactionFailure;
-        made.committed.push([info.index, disk.store.compactableIndex(() => 0)]);
+        made.committed.push([info.index, disk.store.compactableIndex(WHOLE_LOG)]);
       },
       onRemoved: () => undefined,
       onFailed: (failure) => made.failures.push(failure),

@@ -12,6 +12,7 @@ import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { DIR, type KeyValueNode, nameOf, RecordedPast, type RecordedPoint } from './support/recorded-past.ts';
 import { seedOf } from './support/seed.ts';
+import { NEWEST_ONLY } from './support/test-log.ts';
 
 /** A run of a few hundred entries; ends with an open node. */
 async function live(
@@ -19,7 +20,7 @@ async function live(
   compactLogAfterCheckpoint: boolean,
 ): Promise<{ past: RecordedPast; node: KeyValueNode; random: SeededRandom }> {
   const random = new SeededRandom(seedOf(t));
-  const options = { checkpointsKept: 5, compactLogAfterCheckpoint };
+  const options = { ...NEWEST_ONLY, checkpointsKept: 5, compactLogAfterCheckpoint };
   const past = new RecordedPast(new MemoryFileSystem(), random, options);
   let node = await past.open();
   for (let step = 0; step < 150; step++) {

@@ -17,6 +17,7 @@ import { ManualClock } from '../src/testing/manual-clock.ts';
 import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { v1, v2 } from './support/bank-versions.ts';
 import { put, readDisk, readFile } from './support/disk-bytes.ts';
+import { NEWEST_ONLY } from './support/test-log.ts';
 
 const DIR = 'data';
 const log = { segmentBytes: 64 * 1024 };
@@ -64,7 +65,7 @@ test('rewind: a view shows one command of a batch after the other', async () => 
 
 test('rewind: a point that is not kept is refused with the nearest that are', async () => {
   const fs = new MemoryFileSystem();
-  await using node = await openKeys(fs, { checkpointsKept: 1 });
+  await using node = await openKeys(fs, { ...NEWEST_ONLY, checkpointsKept: 1 });
   await count(node, 1, 40);
   await node.checkpoint();
   await count(node, 41, 50);
@@ -218,7 +219,7 @@ test('rewind: a damaged checkpoint before the point is passed over, and named', 
 
 test('rewind: what a view is made from stays while it is made, and goes later', async () => {
   const fs = new MemoryFileSystem();
-  await using node = await openKeys(fs, { checkpointsKept: 1, compactLogAfterCheckpoint: true });
+  await using node = await openKeys(fs, { ...NEWEST_ONLY, checkpointsKept: 1 });
   for (let at = 0; at < 60; at++) await node.submit('SET', `k${at % 7}`, new Uint8Array(9000).fill(at));
   const { index, root } = await node.root();
   await node.submit('SET', 'more', 'x');

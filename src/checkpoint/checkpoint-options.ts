@@ -17,7 +17,8 @@ export interface CheckpointOptions extends Partial<Schedule> {
   readonly checkpointsKept?: number;
 
   /**
-   * Every checkpoint younger than this is kept, in milliseconds: 0 to 10 years. 0 keeps none for its age.
+   * Every checkpoint younger than this is kept, in milliseconds, and the newest older one: 0 to 10 years. 0
+   * keeps none for its age.
    * @default 86400000; 0 with `dir: 'memory:'`
    */
   readonly checkpointAgeMs?: number;
@@ -50,8 +51,8 @@ export interface CheckpointOptions extends Partial<Schedule> {
   readonly checkpointBytesMax?: number;
 
   /**
-   * The log is kept back to the oldest checkpoint younger than this, in milliseconds: 0 to 10 years. One can
-   * rewind to any moment from there on.
+   * The log is kept back to the newest checkpoint older than this, in milliseconds, or to its first entry
+   * while there is none: 0 to 10 years. One can rewind to any moment since, as far as `logBytesMax` allows.
    * @default 86400000; 0 with `dir: 'memory:'`
    */
   readonly logAgeMs?: number;

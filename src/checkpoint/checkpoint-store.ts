@@ -27,6 +27,7 @@ import { CHECKPOINTS_DIR } from './checkpoint-name.ts';
 import type { ResolvedCheckpointOptions } from './checkpoint-options.ts';
 import { type CheckpointDamage, damageOf, isUnreadable } from './damage.ts';
 import { fallbackOf, headOf } from './fallback.ts';
+import { indexForRewinding, type KeptLogBytes } from './kept-log.ts';
 import { OpenCheckpoint } from './open-checkpoint.ts';
 import { type Retained, type RetainedPoint, retain } from './retention.ts';
 import { type FoundCheckpoint, surveyCheckpoints } from './survey-checkpoints.ts';
@@ -149,19 +150,19 @@ export class CheckpointStore {
   /**
    * Up to here the log may be compacted. Null while it is needed whole, since no checkpoint is a fallback. It
    * is kept back to the oldest checkpoint that a start may need, or that could not be removed yet; and for
-   * rewinding to the oldest one that is younger than `logAgeMs`, as long as that takes no more than
-   * `logBytesMax`.
+   * rewinding as far as kept-log.ts says.
    */
-  compactableIndex(logBytesAfter: (index: Index) => number): Index | null {
+  compactableIndex(log: KeptLogBytes): Index | null {
     if (this.#usable.length === 0 || !this.hasFallback) return null;
-    const { checkpointsKept, logAgeMs, logBytesMax } = this.#config.options;
-    const now = this.#config.clock.now();
+    const { clock, options } = this.#config;
+    const { checkpointsKept } = options;
     const isNeeded = ({ point, reasons }: Retained<KeptPoint>, at: number): boolean =>
       at < checkpointsKept || point.neededAs !== null || reasons.length === 0;
-    const isWanted = ({ point: { index, takenAt } }: Retained<KeptPoint>): boolean =>
-      now - takenAt < logAgeMs && logBytesAfter(index) <= logBytesMax;
-    const kept = this.retained().filter((one, at) => isNeeded(one, at) || isWanted(one));
-    return toIndex(Math.min(...kept.map(({ point }) => point.index)));
+    const retained = this.retained();
+    const needed = retained.filter((one, at) => isNeeded(one, at)).map(({ point }) => point.index);
+    const kept = retained.flatMap(({ point, reasons }) => (reasons.length > 0 ? [point] : []));
+    const wanted = indexForRewinding(kept, log, options, clock.now());
+    return toIndex(Math.min(...needed, wanted ?? Infinity));
   }
 
   /** What is tagged, by name. */

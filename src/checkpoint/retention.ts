@@ -4,7 +4,8 @@
  *
  *  - *newest*: the newest so many.
  *  - *age*: everything younger; of more than `agedKept` so many, evenly spaced (spacing.ts): a checkpoint a
- *    second would be 86,400 files a day, each read at every start. The log has the points between.
+ *    second would be 86,400 files a day, each read at every start. The log has the points between. And the
+ *    newest that is older: without it, the moments up to the first younger one could not be brought back.
  *  - *generations*: the newest of each of the last so many hours, days, weeks and months that have any
  *    (grandfather-father-son; UTC, weeks begin on Monday).
  *  - *spaced*: so many over the whole of history, so that rewinding to any moment costs at most about twice
@@ -35,7 +36,7 @@ export interface Generations {
 export interface RetentionPolicy {
   /** The newest so many stay: at least 1. */
   readonly checkpointsKept: number;
-  /** Everything younger stays, in milliseconds; 0: nothing because of its age. */
+  /** Everything younger stays, in milliseconds, and the newest older one; 0: nothing because of its age. */
   readonly checkpointAgeMs: number;
   /** Of these at most so many: at least 2. */
   readonly agedKept: number;
@@ -113,6 +114,10 @@ function wishes(points: readonly RetainedPoint[], policy: RetentionPolicy, now: 
   const aged = [...points.keys()].filter((at) => now - times[at]! < checkpointAgeMs);
   for (const place of evenlySpaced(indicesOf(aged, points), agedKept)) {
     reasons[aged[place]!]!.push(`younger than ${hours(checkpointAgeMs)}`);
+  }
+  const older = times.findIndex((time) => now - time >= checkpointAgeMs);
+  if (checkpointAgeMs > 0 && older >= 0) {
+    reasons[older]!.push(`the newest older than ${hours(checkpointAgeMs)}`);
   }
   for (const [name, bucketOf] of Object.entries(BUCKETS) as [keyof Generations, BucketOf][]) {
     for (const at of newestOfBuckets(times, bucketOf, generations[name])) reasons[at]!.push(name);

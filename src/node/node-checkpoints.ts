@@ -284,7 +284,10 @@ export class NodeCheckpoints {
   async #compactLog(): Promise<void> {
     const { options, store, log, history } = this.#config;
     const isWanted = options.compactLogAfterCheckpoint && this.#stopped === null;
-    const compactable = store.compactableIndex((index) => log.sealedBytesAfter(index));
+    const compactable = store.compactableIndex({
+      firstIndex: log.firstIndex,
+      sealedBytesAfter: (index) => log.sealedBytesAfter(index),
+    });
     if (!isWanted || compactable === null) return;
     await log.compactTo(toIndex(Math.min(compactable, history.heldAfter ?? compactable)));
   }

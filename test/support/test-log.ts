@@ -35,6 +35,9 @@ export interface StatusFields {
   commitIndex: Index;
 }
 
+/** As checkpoints see a log of which nothing was given back yet, and that takes no room. */
+export const WHOLE_LOG = { firstIndex: toIndex(1), sealedBytesAfter: () => 0 } as const;
+
 export function newStatus(): StatusFields {
   return { firstIndex: toIndex(1), segmentSequence: FIRST_SEQUENCE, commitIndex: toIndex(0) };
 }
