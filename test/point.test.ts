@@ -64,6 +64,11 @@ for (const text of [
   });
 }
 
+test('point: of "before 0" it is said that nothing is there', () => {
+  throws(() => parsePoint('before 0', NOW), { message: /nothing is before 0/ });
+  throws(() => toPoint({ index: 0, before: true }, NOW), { message: /nothing is before 0/ });
+});
+
 test('point: programs name the same points by fields', () => {
   const parsed = (text: string) => parsePoint(text, NOW);
   deepStrictEqual(toPoint(812, NOW), parsed('812'));

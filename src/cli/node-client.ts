@@ -3,7 +3,13 @@
  * as the node's own: flags, environment, a file.
  */
 
-import { TidemarkError } from '../base/errors.ts';
+import {
+  ERROR_CODES,
+  type ErrorCode,
+  type ErrorFacts,
+  type ErrorRemedy,
+  TidemarkError,
+} from '../base/errors.ts';
 import type { ConfigFlags } from './config/flags.ts';
 import { requireConfig } from './config/resolve.ts';
 import { ErrorReply, type Reply, RespClient } from './resp-client.ts';
@@ -28,7 +34,8 @@ export const ANSWER_MS_MAX = 10_000;
 
 /**
  * @param waitMs Time for the answer; null waits for as long as the connection stands.
- * @throws TidemarkError TIDEMARK_REFUSED: nobody there (retry), or an error for an answer.
+ * @throws TidemarkError TIDEMARK_REFUSED: nobody there (retry), or an error for an answer; the error that the
+ *   node names in it.
  */
 export async function askNode(
   address: NodeAddress,
@@ -72,11 +79,18 @@ function askAll(
   });
 }
 
-/** @param error What came instead of an answer; null when nothing came. */
-export function unanswered({ host, port }: NodeAddress, error: Error | null): TidemarkError {
+/**
+ * @param error What came instead of an answer; null when nothing came.
+ * @param advice How another address is given.
+ */
+export function unanswered(
+  { host, port }: NodeAddress,
+  error: Error | null,
+  advice = 'say by --host and --port where it listens',
+): TidemarkError {
   const message =
     error === null
-      ? `nobody answers at ${host}:${port}: start the node, or say by --host and --port where it listens`
+      ? `nobody answers at ${host}:${port}: start the node, or ${advice}`
       : `what listens at ${host}:${port} does not speak the Redis protocol: is it another port of the node?`;
   return new TidemarkError('TIDEMARK_REFUSED', message, {
     remedy: error === null ? 'retry' : 'fix-call',
@@ -89,19 +103,51 @@ export function unanswered({ host, port }: NodeAddress, error: Error | null): Ti
 const ADVICE: readonly (readonly [start: string, advice: string])[] = [
   ['NOAUTH', 'give its password by --password-file or TIDEMARK_REDIS_PASSWORD'],
   ['WRONGPASS', 'the password, by --password-file or TIDEMARK_REDIS_PASSWORD, is not the one of the node'],
-  ['ERR TIDEMARK_POINT_', 'name a point that is kept'],
-  ['ERR TIDEMARK_OPTION_INVALID', 'correct the call'],
-  ['ERR TIDEMARK_REWIND_REFUSED', 'see the error of that code'],
   ['ERR unknown command', 'it is another server, not a Tidemark node'],
 ];
 
+/** What to do about an error of the node's own, where it is not the call that is wrong. */
+const REMEDIES: Partial<Readonly<Record<ErrorCode, ErrorRemedy>>> = {
+  TIDEMARK_BUSY: 'retry',
+  TIDEMARK_NOT_OPEN: 'retry', // It is about to stop; what comes next at the address may answer.
+  TIDEMARK_DISK_FULL: 'retry',
+  TIDEMARK_RESOURCES: 'retry',
+  TIDEMARK_STATE_DIFFERS: 'retry',
+  TIDEMARK_IO: 'repair',
+  TIDEMARK_LOG_POISONED: 'repair',
+  TIDEMARK_TREE_INVALID: 'repair',
+  TIDEMARK_LOG_DAMAGED: 'restore',
+  TIDEMARK_STATUS_DAMAGED: 'restore',
+  TIDEMARK_CHECKPOINT_DAMAGED: 'restore',
+};
+
+const NAMED_ERROR = /^[A-Z]+ (?<code>TIDEMARK_[A-Z_]+): (?<message>.*)$/s;
+
+/** The error that an answer is: that of the node where it names one (server/error-text.ts). */
 export function refusal({ host, port }: NodeAddress, text: string): TidemarkError {
+  const named = NAMED_ERROR.exec(text)?.groups;
+  if (named !== undefined && Object.hasOwn(ERROR_CODES, named['code']!)) {
+    const code = named['code'] as ErrorCode;
+    return new TidemarkError(code, `${named['message']} (the node at ${host}:${port})`, {
+      remedy: REMEDIES[code] ?? 'fix-call',
+      facts: { host, port, ...nearestPoints(named['message']!) },
+    });
+  }
   const advice = ADVICE.find(([start]) => text.startsWith(start))?.[1];
   const message = `the node at ${host}:${port} answers: ${text}${advice === undefined ? '' : ` (${advice})`}`;
   return new TidemarkError('TIDEMARK_REFUSED', message, {
     remedy: advice === undefined ? 'retry' : 'fix-call',
     facts: { host, port },
   });
+}
+
+/** The points next to one that is not kept, as the message has them (engine/kept-points.ts). */
+function nearestPoints(message: string): ErrorFacts {
+  const facts: Record<string, number> = {};
+  for (const [, side, index] of message.matchAll(/the nearest point (before|after) it is (\d+)/g)) {
+    facts[`${side}Index`] = Number(index);
+  }
+  return facts;
 }
 
 /**

@@ -19,6 +19,11 @@ interface Waiting {
 
 const ROOT = /^[0-9a-f]{64}$/;
 
+/** A request that stays without an answer for so long gets none, in milliseconds: the longest makes a root. */
+const SILENT_MS_MAX = 120_000;
+
+const ANOTHER_ADDRESS = 'name the address where it listens';
+
 /** How often a held state is asked for something, read or not: its lease must not run out meanwhile. */
 const KEEP_MS = LEASE_MS / 3;
 
@@ -29,16 +34,23 @@ export class RemoteNode {
   readonly #keepMs: number;
   /** Whoever waits for a reply, in order. */
   readonly #waiting: Waiting[] = [];
+  readonly #silentMsMax: number;
+  /** Runs while somebody waits, from the last reply on. */
+  #silence: NodeJS.Timeout | undefined;
   #ended: Error | null = null;
 
-  constructor(address: NodeAddress, keepMs: number = KEEP_MS) {
+  constructor(address: NodeAddress, keepMs: number = KEEP_MS, silentMsMax: number = SILENT_MS_MAX) {
     this.name = `${address.host}:${address.port}`;
     this.#address = address;
     this.#keepMs = keepMs;
+    this.#silentMsMax = silentMsMax;
     this.#client = new RespClient({
       ...address,
-      onReply: (reply) => this.#waiting.shift()?.resolve(reply),
-      onEnd: (error) => this.#end(unanswered(address, error)),
+      onReply: (reply) => {
+        this.#waiting.shift()?.resolve(reply);
+        this.#awaitReply();
+      },
+      onEnd: (error) => this.#end(unanswered(address, error, ANOTHER_ADDRESS)),
     });
     // With a user's name it does for a node without a password, too.
     if (address.password !== null) this.#ask(['AUTH', 'default', address.password]).catch(() => undefined);
@@ -123,12 +135,29 @@ export class RemoteNode {
     if (this.#ended !== null) return Promise.reject(this.#ended);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
+      if (this.#waiting.length === 1) this.#awaitReply();
       this.#client.send([words]);
     });
   }
 
+  /** Whoever accepts and says nothing is given up. */
+  #awaitReply(): void {
+    clearTimeout(this.#silence);
+    if (this.#waiting.length === 0) return;
+    this.#silence = setTimeout(() => {
+      this.#end(this.#silent());
+      this.#client.destroy();
+    }, this.#silentMsMax);
+  }
+
+  #silent(): TidemarkError {
+    const message = `${this.name} accepts, and did not answer for ${this.#silentMsMax} ms: is it a node?`;
+    return new TidemarkError('TIDEMARK_REFUSED', message, { remedy: 'retry', facts: { node: this.name } });
+  }
+
   #end(error: Error): void {
     this.#ended ??= error;
+    clearTimeout(this.#silence);
     for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 

@@ -58,7 +58,8 @@ async function rewindRunning(options: RewindOptions): Promise<Fields> {
   return fieldsOf(await askNode(await nodeAddress(options), request, null));
 }
 
-function describe(made: Fields, { dryRun }: RewindOptions): string[] {
+function describe(made: Fields, options: RewindOptions): string[] {
+  const { dryRun } = options;
   const { fromIndex = 0, madeBy = 0, root = '', heldMs, warnings } = made;
   const changes = changesOf(made);
   const warned = warnings === undefined ? [] : [`warning: ${warnings}`];
@@ -68,9 +69,18 @@ function describe(made: Fields, { dryRun }: RewindOptions): string[] {
   return [
     `rewound from entry ${fromIndex} ${pointOf(made)}: ${changes}`,
     `made by entry ${madeBy}, root ${root}; commands waited ${Math.round(Number(heldMs))} ms. ` +
-      `To take it back: tidemark rewind --to ${fromIndex}`,
+      `To take it back: tidemark rewind --to ${fromIndex}${addressFlags(options)}`,
     ...warned,
   ];
+}
+
+/** What the node was reached by; the password stays where it is. */
+function addressFlags({ config, host, port, passwordFile }: RewindOptions): string {
+  const given = { config, host, port, 'password-file': passwordFile };
+  const flags = Object.entries(given).flatMap(([name, value]) =>
+    value === undefined ? [] : [` --${name} ${value}`],
+  );
+  return flags.join('');
 }
 
 function describeCopy(

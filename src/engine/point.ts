@@ -103,6 +103,7 @@ function pointOf(fields: PointFields, now: number): Point {
 function indexPoint(index: number, command: number | null, side: Side, given: unknown): Point {
   const isIndex = Number.isSafeInteger(index) && index >= (side === 'before' ? 1 : 0);
   const isCommand = command === null || (Number.isSafeInteger(command) && command >= 1 && index >= 1);
+  if (index === 0 && command === null && side === 'before') throw nothingBefore();
   if (!isIndex || !isCommand) throw invalidPoint(given);
   return { kind: 'index', index, command, side };
 }
@@ -116,6 +117,14 @@ function parseTime(text: string, now: number): number | null {
 /** What a Date can hold, from 1970 on. */
 function isTime(ms: number): boolean {
   return Number.isInteger(ms) && ms >= 0 && ms <= 8.64e15;
+}
+
+function nothingBefore(): TidemarkError {
+  const message = 'nothing is before 0, the empty state: the first entry is 1';
+  return new TidemarkError('TIDEMARK_POINT_INVALID', message, {
+    remedy: 'fix-call',
+    facts: { point: 'before 0' },
+  });
 }
 
 function invalidPoint(given: unknown): TidemarkError {
