@@ -4,7 +4,7 @@
  * damage-fuzz.
  */
 
-import { deepStrictEqual, match, ok, strictEqual } from 'node:assert';
+import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert';
 import { execFileSync } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -216,6 +216,26 @@ for (const { name, folder, ending, change, code, kind } of [
       findings.some((finding) => finding.kind === kind && finding.file === path),
       out,
     );
+  });
+}
+
+for (const { folder, change } of [
+  { folder: 'log', change: 'missing' },
+  { folder: 'log', change: 'a file' },
+  { folder: CHECKPOINTS, change: 'a file' },
+]) {
+  test(`verify: ${folder} that is ${change} is reported, with what else there is, as a start refuses it`, async () => {
+    const dir = await withCheckpoints();
+    await writeFile(join(dir, CHECKPOINTS, 'at-one.tag'), 'garbage');
+    await rm(join(dir, folder), { recursive: true });
+    if (change === 'a file') await writeFile(join(dir, folder), 'a file');
+    const { code, out } = await verify(dir, '--json');
+    strictEqual(code, 4, out);
+    const { findings, commands } = JSON.parse(out) as Report;
+    const files = findings.filter(({ kind }) => kind === 'damage').map(({ file }) => file);
+    if (folder === 'log') deepStrictEqual(files, [join(dir, folder), join(dir, CHECKPOINTS, 'at-one.tag')]);
+    else deepStrictEqual([files, commands], [[join(dir, folder)], 60]);
+    await rejects(open({ dir }), { remedy: 'restore', message: /Nothing was changed/ });
   });
 }
 

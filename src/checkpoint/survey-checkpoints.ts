@@ -35,7 +35,8 @@ export interface CheckpointSurvey {
 }
 
 /**
- * @throws TidemarkError TIDEMARK_FORMAT_NEWER, TIDEMARK_FOREIGN_FILE.
+ * @throws TidemarkError TIDEMARK_FORMAT_NEWER, TIDEMARK_FOREIGN_FILE; TIDEMARK_CHECKPOINT_DAMAGED when their
+ *   place is no directory.
  * @param clusterId Null takes files of any cluster.
  */
 export async function surveyCheckpoints(
@@ -75,7 +76,9 @@ async function listFiles(
   fs: FileSystem,
   dir: string,
 ): Promise<{ name: string; path: string; isFile: boolean }[]> {
-  if ((await fs.stat(dir)) === null) return [];
+  const kind = (await fs.stat(dir))?.kind;
+  if (kind === undefined) return [];
+  if (kind !== 'directory') throw noDirectory(dir);
   const files: { name: string; path: string; isFile: boolean }[] = [];
   for (const name of await fs.list(dir)) {
     const path = `${dir}/${name}`;
@@ -86,9 +89,12 @@ async function listFiles(
   return files;
 }
 
-/** One index file: what it says, or what is wrong with it. @throws as `surveyCheckpoints`. */
-export /** Null when it is gone by now: the node that owns the directory may remove it meanwhile. */
-async function readIndexFile(
+/**
+ * One index file: what it says, or what is wrong with it. Null when it is gone by now: the node that owns the
+ * directory may remove it meanwhile.
+ * @throws as `surveyCheckpoints`.
+ */
+export async function readIndexFile(
   fs: FileSystem,
   path: string,
   clusterId: string | null,
@@ -155,6 +161,15 @@ async function openIfThere(fs: FileSystem, path: string): Promise<File | null> {
     if (isTidemarkError(error, 'TIDEMARK_FILE_MISSING')) return null;
     throw error;
   }
+}
+
+function noDirectory(dir: string): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_CHECKPOINT_DAMAGED',
+    `${dir} is no directory. Nothing was changed. Move it away, and bring the checkpoints back from a copy; a ` +
+      'log that has its first entry does without them',
+    { remedy: 'restore', facts: { file: dir } },
+  );
 }
 
 export function newerFile(file: string, version: number): TidemarkError {

@@ -47,7 +47,7 @@ export function requireTagName(name: unknown): asserts name is string {
 
 /** Every tag of a directory of checkpoints, by name. */
 export async function readTags(fs: FileSystem, dir: string, clusterId: string): Promise<ReadTags> {
-  if ((await fs.stat(dir)) === null) return { tags: [], damages: [] };
+  if ((await fs.stat(dir))?.kind !== 'directory') return { tags: [], damages: [] };
   const tags: Tag[] = [];
   const damages: { file: string; reason: string }[] = [];
   for (const file of (await fs.list(dir)).filter((name) => name.endsWith(SUFFIX)).sort()) {

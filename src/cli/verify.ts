@@ -36,36 +36,24 @@ export async function verify(dir: string, json: boolean): Promise<number> {
     .map(({ copy, verdict }) =>
       warning(`${dir}/status`, `copy ${copy} of the status is ${verdict}; the next start repairs it`),
     );
-  const counted = { segments: 0, entries: 0, commands: 0, bytes: 0 };
-  const { checkpoints, misplaced } = await surveyCheckpoints(fs, dir, status.clusterId);
-  for (const file of misplaced) findings.push(warning(file, 'a directory, where a file belongs'));
+  const survey = await orFinding(findings, () => surveyCheckpoints(fs, dir, status.clusterId));
+  for (const file of survey?.misplaced ?? [])
+    findings.push(warning(file, 'a directory, where a file belongs'));
+  const checkpoints = survey?.checkpoints ?? [];
   bytesToRead = await estimateBytes(fs, dir, checkpoints);
-  let lastIndex = 0;
-  let isMixed = false;
-  await readLog(fs, dir, status, {
-    segment() {
-      counted.segments++;
-    },
-    record(record) {
-      counted.bytes += record.endOffset - record.offset;
-      if (record.type === 'mark') return;
-      counted.entries++;
-      lastIndex = record.index;
-      for (const found of checkpoints) {
-        if (found.info.index === record.index) isMixed ||= noteHistory(found, record, findings);
-      }
-      if (record.type === 'activation') decodeActivation(record.body);
-      else if (record.type === 'rewind') decodeRewind(record.body);
-      else counted.commands += forEachCommand(record.body, () => undefined);
-    },
-    finding: (finding) => findings.push(finding),
+  const read: ReadEntries = { segments: 0, entries: 0, commands: 0, bytes: 0, lastIndex: 0, isMixed: false };
+  const isRead = await orFinding(findings, async () => {
+    await readEntries(fs, dir, { status, checkpoints, findings, read });
+    return true;
   });
-  const checked = await checkCheckpoints(fs, dir, { status, findings });
+  const checked = survey === null ? NONE_CHECKED : await checkCheckpoints(fs, dir, { status, findings });
   findings.push(...(await checkTags(fs, dir, status)));
-  const missing = missingState(dir, status, checked.newest, lastIndex);
-  if (missing !== null) findings.push(missing);
+  const { lastIndex, isMixed, ...counted } = read;
+  const missing = isRead && missingState(dir, status, checked.newest, lastIndex);
+  if (missing) findings.push(missing);
   const ok = !findings.some((finding) => finding.kind === 'damage');
-  const recoverable = ok || (!isMixed && (await isRecoverable(fs, dir, { status, newest: checked.newest })));
+  const isUsable = survey !== null && !isMixed;
+  const recoverable = ok || (isUsable && (await isRecoverable(fs, dir, { status, newest: checked.newest })));
   const report: Report = {
     ok,
     recoverable,
@@ -87,13 +75,77 @@ function warning(file: string, message: string): LogFinding {
   return { kind: 'warning', file, offset: null, message };
 }
 
+/** Where not even the list of files can be trusted, that is a finding, and the rest is verified all the same. */
+async function orFinding<Result>(
+  findings: LogFinding[],
+  read: () => Promise<Result>,
+): Promise<Result | null> {
+  try {
+    return await read();
+  } catch (error) {
+    const isDamage =
+      isTidemarkError(error, 'TIDEMARK_LOG_DAMAGED') || isTidemarkError(error, 'TIDEMARK_CHECKPOINT_DAMAGED');
+    if (!isDamage) throw error;
+    const { message, facts } = error;
+    findings.push({ kind: 'damage', file: String(facts['file']), offset: null, message });
+    return null;
+  }
+}
+
+/** What was read of the log, as far as it could be. */
+interface ReadEntries {
+  segments: number;
+  entries: number;
+  commands: number;
+  bytes: number;
+  lastIndex: number;
+  /** Whether a checkpoint is of another history. */
+  isMixed: boolean;
+}
+
+async function readEntries(
+  fs: FileSystem,
+  dir: string,
+  {
+    status,
+    checkpoints,
+    findings,
+    read,
+  }: {
+    readonly status: Status;
+    readonly checkpoints: readonly FoundCheckpoint[];
+    readonly findings: LogFinding[];
+    readonly read: ReadEntries;
+  },
+): Promise<void> {
+  await readLog(fs, dir, status, {
+    segment() {
+      read.segments++;
+    },
+    record(record) {
+      read.bytes += record.endOffset - record.offset;
+      if (record.type === 'mark') return;
+      read.entries++;
+      read.lastIndex = record.index;
+      for (const found of checkpoints) {
+        if (found.info.index === record.index) read.isMixed ||= noteHistory(found, record, findings);
+      }
+      if (record.type === 'activation') decodeActivation(record.body);
+      else if (record.type === 'rewind') decodeRewind(record.body);
+      else read.commands += forEachCommand(record.body, () => undefined);
+    },
+    finding: (finding) => findings.push(finding),
+  });
+}
+
 /** Every file of checkpoints is read twice: by checksum, then node by node. */
 async function estimateBytes(
   fs: FileSystem,
   dir: string,
   checkpoints: readonly FoundCheckpoint[],
 ): Promise<number> {
-  return 2 * bytesOfFiles(checkpoints) + (await bytesIn(fs, `${dir}/log`));
+  const isThere = (await fs.stat(`${dir}/log`))?.kind === 'directory';
+  return 2 * bytesOfFiles(checkpoints) + (isThere ? await bytesIn(fs, `${dir}/log`) : 0);
 }
 
 interface Report {
@@ -159,6 +211,8 @@ interface CheckedCheckpoints {
   /** Index of the newest whole one that the log reaches back to; null when there is none. */
   readonly newest: Index | null;
 }
+
+const NONE_CHECKED: CheckedCheckpoints = { checkpoints: 0, bytes: 0, newest: null };
 
 /** Adds what is damaged to `findings`. */
 async function checkCheckpoints(

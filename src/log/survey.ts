@@ -91,8 +91,10 @@ export async function surveyLog(
 
 async function readHeaders(fs: FileSystem, dir: string, identity: Identity): Promise<Found> {
   const found: Found = { segments: [], unreadable: [], spares: [], unknown: [] };
-  if ((await fs.stat(dir)) === null) {
-    throw damagedLog(`${dir} is missing, and with it every entry of the log`, { file: dir });
+  const kind = (await fs.stat(dir))?.kind;
+  if (kind !== 'directory') {
+    const what = kind === undefined ? 'is missing' : 'is no directory';
+    throw damagedLog(`${dir} ${what}, and with it every entry of the log is gone`, { file: dir });
   }
   for (const name of await fs.list(dir)) {
     const path = `${dir}/${name}`;
