@@ -10,7 +10,7 @@
 
 import { TidemarkError } from '../base/errors.ts';
 import { decodeValue } from '../engine/codec.ts';
-import { errorOf } from '../engine/failure.ts';
+import { errorOf, tangible } from '../engine/failure.ts';
 import type { StepOutcome } from '../engine/procedure-record.ts';
 import { STEPS_MAX, type StoredRun, type StoredStep } from '../engine/procedure-store.ts';
 import type {
@@ -78,7 +78,8 @@ export class Execution {
     const started = (async () => procedure.run(this.#step() as never, argument as never))();
     started.then(
       (value) => this.#end(this.#isBusy ? this.#leftBehind() : { kind: 'returned', value }),
-      (error: unknown) => this.#end(this.#isBusy ? this.#leftBehind() : { kind: 'threw', error }),
+      (thrown: unknown) =>
+        this.#end(this.#isBusy ? this.#leftBehind() : { kind: 'threw', error: tangible(thrown) }),
     );
     return this.#ended;
   }

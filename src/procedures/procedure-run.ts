@@ -15,7 +15,7 @@ import { isTidemarkError, TidemarkError } from '../base/errors.ts';
 import type { Clock, Timer } from '../base/time.ts';
 import { idTaken } from '../engine/apply-procedure.ts';
 import { decodeValue, encodeValue } from '../engine/codec.ts';
-import { failureOf, messageOf } from '../engine/failure.ts';
+import { failureOf, messageOf, tangible } from '../engine/failure.ts';
 import { Rejection } from '../engine/machine.ts';
 import type { Outcome, RunId, RunPosition, RunRecord, StepOutcome } from '../engine/procedure-record.ts';
 import type { RunHead, StoredRun, StoredStep, TurnedBack } from '../engine/procedure-store.ts';
@@ -120,7 +120,8 @@ export class ProcedureRun {
   /** Goes on from its records to its end, or until it is stuck. */
   start(): void {
     this.#status = 'running';
-    this.#go().catch((error: unknown) => {
+    this.#go().catch((thrown: unknown) => {
+      const error = tangible(thrown);
       if (this.#dropped.signal.aborted) return;
       if (error instanceof InvariantViolation) this.#config.onFatal(error);
       else if (isTidemarkError(error, 'TIDEMARK_PROCEDURE_GONE')) this.#leave(error);
@@ -250,7 +251,8 @@ export class ProcedureRun {
     await this.#retrying(options.retry, async (call) => {
       try {
         value = await this.#attempt(number, name, effect, call);
-      } catch (error) {
+      } catch (thrown) {
+        const error = tangible(thrown);
         if (!(error instanceof Rejection)) throw error;
         outcome = { kind: 'refused', failure: failureOf(error) };
       }
@@ -300,8 +302,9 @@ export class ProcedureRun {
         await run({ attempt, timeoutMs: policy.timeoutMs });
         this.#failure = null;
         return;
-      } catch (error) {
+      } catch (thrown) {
         this.#dropped.signal.throwIfAborted();
+        const error = tangible(thrown);
         if (isTidemarkError(error, 'TIDEMARK_PROCEDURE_GONE') || attempt === policy.attempts) throw error;
         this.#failure = error;
         await this.#pause(delayAfter(policy, attempt));
