@@ -54,6 +54,7 @@ export const ERROR_CODES = {
   TIDEMARK_HISTORY_INVALID: 'a recorded history of clients is cut, changed or not one',
   TIDEMARK_REFUSED: 'a running node does not answer, or refuses what was asked of it',
   TIDEMARK_ADDRESS_UNAVAILABLE: 'the address to listen on is in use or not of this machine',
+  TIDEMARK_PEER_REFUSED: 'two replicas do not fit: cluster, identity, protocol or certificate',
 } as const;
 
 /** A code of {@link ERROR_CODES}, each explained in docs/errors.md. */

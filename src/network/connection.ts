@@ -5,13 +5,19 @@
  * Bytes arrive and leave in order, or the connection closes. How they are cut into chunks means nothing.
  */
 
-/** One connection, from the side that accepted it. */
+/** One connection, from either side. */
 export interface Connection {
   /** Address and port of the other side, for people. */
   readonly remoteAddress: string;
 
   /** Address and port of this side, for people. */
   readonly localAddress: string;
+
+  /**
+   * What the certificate of the other side names it, as `DNS:…` and `URI:…`; null without TLS. Only a
+   * certificate that holds against the authority is ever seen here.
+   */
+  readonly certificateNames: readonly string[] | null;
 
   /** Bytes written and not yet taken by the operating system. */
   readonly bufferedBytes: number;
@@ -23,6 +29,9 @@ export interface Connection {
    *   `handler.closed`, when the other side is gone: what is written until then stays buffered.
    */
   write(bytes: Uint8Array): boolean;
+
+  /** The same for several pieces, at least one, which leave together: one call to the operating system. */
+  writeAll(pieces: readonly Uint8Array[]): boolean;
 
   /** Stops taking bytes from the other side, whose sends then wait. At most one more chunk is handed over. */
   pause(): void;
@@ -71,3 +80,21 @@ export interface Listener {
 
 /** Rejects with TidemarkError TIDEMARK_ADDRESS_UNAVAILABLE when the address cannot be listened on. */
 export type Listen = (options: ListenOptions) => Promise<Listener>;
+
+export interface DialOptions {
+  readonly host: string;
+  readonly port: number;
+  /** It stands. Called at most once, and then `onFailed` is not. */
+  onConnected(connection: Connection): ConnectionHandler;
+  /** It came to nothing. Not called after `cancel`. */
+  onFailed(error: Error): void;
+}
+
+/** A connection that is being made. */
+export interface Dialing {
+  /** Gives it up. Without effect once it stands or has failed. */
+  cancel(): void;
+}
+
+/** Connects to an address. Has no deadline of its own but that of the operating system. */
+export type Dial = (options: DialOptions) => Dialing;

@@ -17,6 +17,7 @@
 import { assert } from '../base/assert.ts';
 import { copyOf } from '../base/bytes.ts';
 import { isTidemarkError } from '../base/errors.ts';
+import { Fifo } from '../base/fifo.ts';
 import { Rejection } from '../engine/machine.ts';
 import { fitsArity } from '../keyvalue/command-table.ts';
 import { unknownCommand, unknownSubcommand, wrongArity } from '../keyvalue/refusals.ts';
@@ -29,7 +30,6 @@ import { ClientTransaction, completed } from './client-transaction.ts';
 import type { PortCommand, ServerView, Session, TransactionCommand } from './connection-command.ts';
 import type { ConnectionContext } from './connection-context.ts';
 import { errorText } from './error-text.ts';
-import { Fifo } from './fifo.ts';
 import { InputBuffer } from './input-buffer.ts';
 import type { Protocol, ReplyBuffer } from './reply.ts';
 

@@ -57,6 +57,12 @@ export { type CrashImage, type Damage, LossyFileSystem, type LossyOptions } from
 export { ManualClock } from './manual-clock.ts';
 export { MemoryNetwork, type MemoryPeer } from './memory-network.ts';
 export {
+  type PeerNetworkSuite,
+  type PeerSuiteSubject,
+  registerPeerNetworkSuite,
+  type SuiteReplica,
+} from './peer-network-suite.ts';
+export {
   type RunSeedsOptions,
   runSeeds,
   type SeedFailure,

@@ -74,10 +74,12 @@ export class MemoryPeer {
     const server: Connection = {
       remoteAddress: 'memory:0',
       localAddress: 'memory:1',
+      certificateNames: null,
       get bufferedBytes() {
         return bufferedBytes();
       },
       write: (bytes) => this.#write(bytes),
+      writeAll: (pieces) => this.#write(Buffer.concat(pieces)),
       pause: () => {
         this.isPaused = true;
       },
