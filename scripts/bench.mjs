@@ -19,6 +19,7 @@ const BENCHMARKS = {
   tree: 'the state as a tree: bytes that change, folding, hashing, steps, memory',
   install: 'a state from its files: until it serves, until it is in memory, blind writes, memory',
   reconcile: 'two states that differ a little: bytes and rounds to find and to repair it',
+  peers: 'frames between two replicas beside a bare socket, and how long an urgent one takes under load',
   'cli-start': 'the start of the command line beside an empty process, from checkout and package',
   'live-index': 'the live index beside a Map: rates, stalls, memory',
 };

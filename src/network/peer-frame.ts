@@ -15,7 +15,6 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { viewOf } from '../base/bytes.ts';
 import { crc32c } from '../base/crc32c.ts';
 
 export const FRAME_HEADER_BYTES = 16;
@@ -45,9 +44,8 @@ export const FRAME_KINDS = {
 
 export type FrameKind = keyof typeof FRAME_KINDS;
 
-const KIND_OF = new Map<number, FrameKind>(
-  Object.entries(FRAME_KINDS).map(([kind, byte]) => [byte, kind as FrameKind]),
-);
+/** By the byte; the first is of no kind. */
+const KIND_OF: readonly (FrameKind | undefined)[] = [undefined, ...(Object.keys(FRAME_KINDS) as FrameKind[])];
 
 /** One frame, as read. */
 export interface Frame {
@@ -65,9 +63,9 @@ export function sealFrame(
   offset: number,
   { kind, hasMore, length }: { kind: FrameKind; hasMore: boolean; length: number },
 ): void {
-  writeHeader(viewOf(target), offset, { kind, hasMore, length });
+  writeHeader(target, offset, { kind, hasMore, length });
   const end = offset + FRAME_HEADER_BYTES + length;
-  viewOf(target).setUint32(offset + 4, crc32c(target.subarray(offset + CHECKED_FROM, end)), true);
+  writeU32(target, offset + 4, crc32c(target.subarray(offset + CHECKED_FROM, end)));
 }
 
 /** Writes the header of a frame whose payload is elsewhere, in pieces. */
@@ -77,10 +75,10 @@ export function writeHeaderFor(
   { kind, hasMore, pieces }: { kind: FrameKind; hasMore: boolean; pieces: readonly Uint8Array[] },
 ): void {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  writeHeader(viewOf(target), offset, { kind, hasMore, length });
+  writeHeader(target, offset, { kind, hasMore, length });
   let crc = crc32c(target.subarray(offset + CHECKED_FROM, offset + FRAME_HEADER_BYTES));
   for (const piece of pieces) crc = crc32c(piece, crc);
-  viewOf(target).setUint32(offset + 4, crc, true);
+  writeU32(target, offset + 4, crc);
 }
 
 /** A whole frame in memory of its own. */
@@ -92,17 +90,29 @@ export function encodeFrame(kind: FrameKind, payload: Uint8Array): Uint8Array {
 }
 
 function writeHeader(
-  view: DataView,
+  target: Uint8Array,
   offset: number,
   { kind, hasMore, length }: { kind: FrameKind; hasMore: boolean; length: number },
 ): void {
   assert(length <= PAYLOAD_BYTES_MAX, `a frame holds at most ${PAYLOAD_BYTES_MAX} bytes, got ${length}`);
-  view.setUint32(offset, MAGIC, true);
-  view.setUint8(offset + 8, VERSION);
-  view.setUint8(offset + 9, FRAME_KINDS[kind]);
-  view.setUint8(offset + 10, hasMore ? FLAG_MORE : 0);
-  view.setUint8(offset + 11, 0);
-  view.setUint32(offset + 12, length, true);
+  writeU32(target, offset, MAGIC);
+  target[offset + 8] = VERSION;
+  target[offset + 9] = FRAME_KINDS[kind];
+  target[offset + 10] = hasMore ? FLAG_MORE : 0;
+  target[offset + 11] = 0;
+  writeU32(target, offset + 12, length);
+}
+
+/** Byte by byte: a DataView for each frame would cost as much as its checksum. */
+function writeU32(target: Uint8Array, offset: number, value: number): void {
+  target[offset] = value;
+  target[offset + 1] = value >>> 8;
+  target[offset + 2] = value >>> 16;
+  target[offset + 3] = value >>> 24;
+}
+
+function readU32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
 }
 
 /** Bytes of payload that a header announces; its checksum is still to come. */
@@ -182,21 +192,19 @@ export class FrameReader {
   }
 
   #headerIn(bytes: Uint8Array, at: number): Header {
-    const view = viewOf(bytes);
-    if (view.getUint32(at, true) !== MAGIC) return 'garbled';
-    if (view.getUint8(at + 8) !== VERSION) return 'newer-protocol';
-    const length = view.getUint32(at + 12, true);
+    if (readU32(bytes, at) !== MAGIC) return 'garbled';
+    if (bytes[at + 8] !== VERSION) return 'newer-protocol';
+    const length = readU32(bytes, at + 12);
     return length > this.payloadBytesMax ? 'oversized' : length;
   }
 }
 
 /** The frame at `at` to `end`, whose header was looked at. */
 function frameIn(bytes: Uint8Array, at: number, end: number): Frame | FrameFault {
-  const view = viewOf(bytes);
-  if (crc32c(bytes.subarray(at + CHECKED_FROM, end)) !== view.getUint32(at + 4, true)) return 'garbled';
-  const kind = KIND_OF.get(view.getUint8(at + 9));
-  const flags = view.getUint8(at + 10);
-  if (kind === undefined || flags > FLAG_MORE || view.getUint8(at + 11) !== 0) return 'garbled';
+  if (crc32c(bytes.subarray(at + CHECKED_FROM, end)) !== readU32(bytes, at + 4)) return 'garbled';
+  const kind = KIND_OF[bytes[at + 9]!];
+  const flags = bytes[at + 10]!;
+  if (kind === undefined || flags > FLAG_MORE || bytes[at + 11] !== 0) return 'garbled';
   const payload = bytes.subarray(at + FRAME_HEADER_BYTES, end);
   return { kind, hasMore: flags === FLAG_MORE, payload };
 }

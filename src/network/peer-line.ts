@@ -22,11 +22,9 @@ import { Outbox, type OutboxLimits } from './outbox.ts';
 import { encodeFrame, type Frame, FrameReader } from './peer-frame.ts';
 import { decodeHello, decodeRefusal, encodeHello, HELLO_BYTES, type Hello } from './peer-hello.ts';
 import type { DropKind, Lane, PeerAddress, RefusalReason } from './peer-network.ts';
+import { retryLimits } from './peer-options.ts';
 import { refusedByPeer, refusedError } from './refusals.ts';
 import { watchSilence } from './silence.ts';
-
-/** Bound of the first wait before another attempt. */
-const RETRY_FIRST_MS = 50;
 
 export interface LineConfig extends OutboxLimits {
   readonly address: PeerAddress;
@@ -87,8 +85,7 @@ export class PeerLine {
 
   constructor(config: LineConfig) {
     this.#config = config;
-    const limits = { firstMs: Math.min(RETRY_FIRST_MS, config.retryMsMax), mostMs: config.retryMsMax };
-    this.#backoff = new Backoff(limits, config.chance);
+    this.#backoff = new Backoff(retryLimits(config), config.chance);
     this.since = config.clock.now();
     this.#timer = config.clock.after(0, () => this.#dial());
   }

@@ -1,5 +1,6 @@
 /** Options of the network between replicas, and which addresses may be used without TLS. */
 
+import type { BackoffLimits } from '../base/backoff.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { invalidOption, requireInteger, requireKnownOptions } from '../base/options.ts';
 import { type PeerAddress, type PeerIdentity, URGENT_FRAME_BYTES_MAX } from './peer-network.ts';
@@ -72,6 +73,9 @@ export type ResolvedPeerOptions = Required<Omit<PeerOptions, 'tls' | 'certificat
 const KNOWN = { ...PEER_DEFAULTS, port: 0, tls: null, certificateName: null };
 const MINUTES_MS = 600_000;
 
+/** Bound of the first wait before another attempt. */
+const RETRY_FIRST_MS = 50;
+
 /** Fills in defaults and rejects what cannot work. */
 export function resolvePeerOptions(options: PeerOptions): ResolvedPeerOptions {
   requireKnownOptions('the network between replicas', options, KNOWN);
@@ -88,6 +92,11 @@ export function resolvePeerOptions(options: PeerOptions): ResolvedPeerOptions {
   requireInteger('retryMsMax', resolved.retryMsMax, 1, MINUTES_MS);
   requireAllowed('listen on', resolved.host, resolved);
   return Object.freeze(resolved);
+}
+
+/** The waits between attempts to connect. */
+export function retryLimits({ retryMsMax }: Pick<ResolvedPeerOptions, 'retryMsMax'>): BackoffLimits {
+  return { firstMs: Math.min(RETRY_FIRST_MS, retryMsMax), mostMs: retryMsMax };
 }
 
 /** Throws TIDEMARK_OPTION_INVALID unless these can be the peers of `self`. */

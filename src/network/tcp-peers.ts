@@ -33,6 +33,7 @@ import {
   requirePeers,
   resolvePeerOptions,
 } from './peer-options.ts';
+import { peerStatus, type Received } from './peer-status.ts';
 import { Refusals } from './refusals.ts';
 import { dialTcp, listenTcp } from './tcp.ts';
 import { dialTls, listenTls, namesInCertificate, requireCredentials } from './tls.ts';
@@ -68,12 +69,6 @@ export async function openPeers(init: PeersInit): Promise<ListeningPeerNetwork> 
   await network.listen();
   network.setPeers(init.peers);
   return network;
-}
-
-/** What was received from a replica, in all its connections. */
-interface Received {
-  frames: number;
-  bytes: number;
 }
 
 class TcpPeers implements ListeningPeerNetwork {
@@ -163,21 +158,13 @@ class TcpPeers implements ListeningPeerNetwork {
   peers(): PeerStatus[] {
     return [...this.#lines]
       .sort(([one], [other]) => one - other)
-      .map(([replica, line]) => ({
-        replica,
-        address: hostAndPort(line.address),
-        isReachable: line.isOpen,
-        since: line.since,
-        reason: line.trouble?.reason ?? null,
-        failure: line.trouble?.failure ?? null,
-        roundTripMs: line.roundTripMs,
-        framesSent: line.framesSent,
-        bytesSent: line.bytesSent,
-        framesReceived: this.#received.get(replica)?.frames ?? 0,
-        bytesReceived: this.#received.get(replica)?.bytes ?? 0,
-        connects: line.connects,
-        drops: { ...line.drops },
-      }));
+      .map(([replica, line]) =>
+        peerStatus(
+          { replica, address: hostAndPort(line.address) },
+          line,
+          this.#received.get(replica) ?? { frames: 0, bytes: 0 },
+        ),
+      );
   }
 
   refusals(): Readonly<Record<RefusalReason, number>> {

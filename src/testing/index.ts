@@ -57,6 +57,15 @@ export { type CrashImage, type Damage, LossyFileSystem, type LossyOptions } from
 export { ManualClock } from './manual-clock.ts';
 export { MemoryNetwork, type MemoryPeer } from './memory-network.ts';
 export {
+  drawNetworkFaults,
+  EPISODE_FAULTS,
+  type EpisodeFault,
+  FRAME_FAULTS,
+  type FrameFault,
+  type NetworkFault,
+  type NetworkFaultMix,
+} from './network-faults.ts';
+export {
   type PeerNetworkSuite,
   type PeerSuiteSubject,
   registerPeerNetworkSuite,
@@ -84,3 +93,7 @@ export {
   type WorkloadRequest,
 } from './workload/run-workload.ts';
 export { WORKLOAD_DEFAULTS, type WorkloadAction, type WorkloadOptions } from './workload/workload-options.ts';
+export { SimulatedClock } from './simulated-clock.ts';
+export type { SimulatedLatency } from './simulated-fabric.ts';
+export { SimulatedNetwork, type SimulatedNetworkInit, type SimulatedReplica } from './simulated-network.ts';
+export type { SimulatedPeers } from './simulated-peers.ts';
