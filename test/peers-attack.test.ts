@@ -43,7 +43,8 @@ test('peers attack: a thousand connections that say nothing keep nobody out', as
 });
 
 test('peers attack: who says nothing is given up after the time to greet', async (t) => {
-  const [target] = await pair(t, { greetingMsMax: 50 });
+  const target = await openReplica(identityOf(1), { greetingMsMax: 50 });
+  t.after(() => target.network.close());
   const [socket] = await openMany(target, 1);
   await until('it is closed', () => socket!.destroyed);
   strictEqual(target.network.refusals().silent, 1);
@@ -58,7 +59,7 @@ test('peers attack: a byte now and then is a silence, before the greeting and af
     if (!after!.destroyed) after!.write(HELLO.subarray(at % 8, (at % 8) + 1));
     await sleep(20);
   }
-  await until('both are counted', () => target.network.refusals().silent === 2);
+  await until('both are counted', () => target.network.refusals().silent >= 2);
   await talks(honest, target);
 });
 
@@ -72,7 +73,7 @@ test('peers attack: who asks and never reads the answers is cut off', async (t) 
   const pings = Buffer.concat(Array.from({ length: 10_000 }, () => encodeFrame('ping', new Uint8Array(8))));
   await until('it is cut off', () => {
     if (!socket.destroyed && socket.writableLength < pings.length) socket.write(pings);
-    return target.network.refusals().silent === 1;
+    return target.network.refusals().silent > 0;
   });
   await talks(honest, target);
   socket.destroy();

@@ -46,6 +46,8 @@ export class PeerGuest implements ConnectionHandler {
   readonly #config: GuestConfig;
   readonly #reader = new FrameReader(HELLO_BYTES);
   #replica: number | null = null;
+  /** Who it says it is. */
+  #claimed: number | null = null;
   #isOver = false;
   #timer: Timer;
   #heardAt: number;
@@ -69,7 +71,7 @@ export class PeerGuest implements ConnectionHandler {
   /** Closes the connection, and says why as far as the other side still listens. */
   refuse(reason: RefusalReason): void {
     if (this.#isOver) return;
-    this.#config.onRefused(reason, this.#replica);
+    this.#config.onRefused(reason, this.#claimed);
     this.#config.connection.write(encodeFrame('refusal', encodeRefusal(reason)));
     this.close();
   }
@@ -117,6 +119,7 @@ export class PeerGuest implements ConnectionHandler {
   #greet({ kind, payload, hasMore }: Frame): RefusalReason | null {
     const hello = kind === 'hello' && !hasMore ? decodeHello(payload) : null;
     if (hello === null) return 'out-of-turn';
+    this.#claimed = hello.replica;
     const wrong = this.#config.judge(hello);
     if (wrong !== null) return wrong;
     this.#replica = hello.replica;

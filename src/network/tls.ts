@@ -6,7 +6,7 @@
  * given up for one more; and `handshakeMsMax` each.
  */
 
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { connect, createSecureContext, createServer, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { TidemarkError } from '../base/errors.ts';
@@ -36,7 +36,9 @@ export interface TlsListenOptions extends ListenOptions {
 export function requireCredentials({ ca, cert, key }: TlsCredentials): void {
   try {
     createSecureContext({ ca, cert, key, minVersion: 'TLSv1.3' });
-    for (const pem of [ca, cert]) new X509Certificate(pem); // The context takes anything for an authority.
+    // The context takes anything for an authority, and nothing for a key.
+    new X509Certificate(ca);
+    createPrivateKey(key);
   } catch (error) {
     throw new TidemarkError(
       'TIDEMARK_OPTION_INVALID',

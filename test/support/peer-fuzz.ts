@@ -17,7 +17,9 @@ const CONNECTIONS = 64;
 /** What the process may hold more at the end than after the first inputs, for any number of them. */
 const GROWTH_BYTES_MAX = 128 * 1024 * 1024;
 
-/** Inputs after which the starts seen so far are forgotten: one that claims a late start shuts out the rest. */
+/**
+ * Inputs after which the starts seen so far are forgotten: one that claims a late start shuts out the rest.
+ */
 const FORGET_INPUTS = 100;
 
 const HEADER_BYTES = 16;
