@@ -3,7 +3,7 @@
  * that names it. Method: real ports, certificates of authorities made for the run.
  */
 
-import { ok, rejects, strictEqual, throws } from 'node:assert';
+import { match, ok, rejects, strictEqual, throws } from 'node:assert';
 import { connect as connectTcp } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { connect } from 'node:tls';
@@ -84,7 +84,9 @@ test('peers tls: a certificate of another authority is none, on either side', as
   introduce(one, two);
   await refuses(one, 'certificate');
   await refuses(two, 'certificate');
-  strictEqual(one.network.peers()[0]!.isReachable, false);
+  await until('the line says why', () => one.network.peers()[0]!.failure !== null);
+  match(one.network.peers()[0]!.reason!, /^refused it: certificate: .+/);
+  strictEqual(one.network.peers()[0]!.failure!.code, 'TIDEMARK_PEER_REFUSED');
 });
 
 test('peers tls: a certificate that has expired is none', async (t) => {

@@ -86,8 +86,8 @@ export interface DialOptions {
   readonly port: number;
   /** It stands. Called at most once, and then `onFailed` is not. */
   onConnected(connection: Connection): ConnectionHandler;
-  /** It came to nothing. Not called after `cancel`. */
-  onFailed(error: Error): void;
+  /** It came to nothing: nobody is there, or a certificate does not hold. Not called after `cancel`. */
+  onFailed(error: Error, why: 'unreachable' | 'certificate'): void;
 }
 
 /** A connection that is being made. */

@@ -141,7 +141,10 @@ export class PeerLine {
       host: address.host,
       port: address.port,
       onConnected: (connection) => this.#greet(connection),
-      onFailed: (error) => this.#fail({ reason: error.message, failure: null }),
+      onFailed: (error, why) => {
+        if (why === 'certificate') this.#refuse('certificate', `: ${error.message}`);
+        else this.#fail({ reason: error.message, failure: null });
+      },
     });
   }
 
@@ -161,7 +164,7 @@ export class PeerLine {
       data: (chunk) => {
         if (isOver()) return;
         const fault = attempt.reader.push(chunk, (frame) => this.#take(attempt, frame));
-        if (fault !== null) this.#refuse(attempt, fault);
+        if (fault !== null && !isOver()) this.#refuse(fault);
       },
       flushed: () => {
         if (isOver()) return;
@@ -178,7 +181,7 @@ export class PeerLine {
   #take(attempt: Attempt, frame: Frame): 'more' | 'stop' {
     attempt.heardAt = this.#config.clock.monotonic();
     const wrong = attempt.isOpen ? this.#answered(attempt, frame) : this.#greeted(attempt, frame);
-    if (wrong !== null) this.#refuse(attempt, wrong);
+    if (wrong !== null) this.#refuse(wrong);
     return this.#attempt === attempt ? 'more' : 'stop';
   }
 
@@ -222,12 +225,14 @@ export class PeerLine {
     return null;
   }
 
-  #refuse(attempt: Attempt, reason: RefusalReason): void {
-    if (this.#attempt !== attempt) return;
+  #refuse(reason: RefusalReason, detail = ''): void {
     const { replica } = this.#config.address;
     const address = hostAndPort(this.#config.address);
     this.#config.onRefused(reason, address);
-    this.#fail({ reason: `refused it: ${reason}`, failure: refusedError({ reason, address, replica }) });
+    this.#fail({
+      reason: `refused it: ${reason}${detail}`,
+      failure: refusedError({ reason, address, replica }),
+    });
   }
 
   /** Ends the attempt, whatever it has come to, and waits for the next one. */

@@ -135,7 +135,10 @@ export type PeerEvent =
 
 /** What the owner of a network is told. */
 export interface PeerHandler {
-  /** A frame arrived. The memory is the handler's to keep, and not to write to. */
+  /**
+   * A frame arrived. The memory is the handler's to keep, and not to write to; that of a small frame is part
+   * of a larger read, so copy what is kept for long.
+   */
   frame(from: number, bytes: Uint8Array, lane: Lane): void;
   /** Bulk frames may be sent again, after one was dropped for want of room; or the peer became reachable. */
   room(to: number): void;
@@ -149,7 +152,8 @@ export interface PeerNetwork {
   /**
    * Sends the bytes of `parts`, joined, as one frame.
    * The memory of the parts is the network's from now on: nobody writes to it again.
-   * @returns False when the frame was dropped at once, which is counted.
+   * @returns False when the frame was dropped at once: counted with the peer, unless there is none of that
+   * number.
    */
   send(to: number, parts: readonly Uint8Array[], lane: Lane): boolean;
 

@@ -30,7 +30,7 @@ export interface PeerOptions {
   readonly insecure?: boolean;
   /** Largest bulk frame, in bytes: 64 KiB to 1 GiB. @default 67174400 */
   readonly frameBytesMax?: number;
-  /** Bulk frames that wait for one peer, in bytes; one more frame than that is taken. @default 67108864 */
+  /** Bulk frames that wait for one peer, in bytes; a longer one is taken alone. @default 67108864 */
   readonly bulkBytesMax?: number;
   /** Urgent frames that wait for one peer, in bytes. @default 1048576 */
   readonly urgentBytesMax?: number;

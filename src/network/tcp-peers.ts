@@ -88,6 +88,7 @@ class TcpPeers implements ListeningPeerNetwork {
   readonly #guests = new Map<number, PeerGuest>();
   #numbers: ReadonlySet<number> = new Set();
   #listener: Listener | null = null;
+  #isClosed = false;
   #closed: Promise<void> | null = null;
 
   constructor({ identity, handler, clock, chance }: PeersInit, options: ResolvedPeerOptions) {
@@ -135,7 +136,7 @@ class TcpPeers implements ListeningPeerNetwork {
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
-    if (this.#closed !== null) return;
+    if (this.#isClosed) return;
     requirePeers(peers, this.identity, this.#options);
     const wanted = new Map(peers.map((peer) => [peer.replica, peer]));
     this.#numbers = new Set(wanted.keys());
@@ -172,6 +173,7 @@ class TcpPeers implements ListeningPeerNetwork {
   }
 
   close(): Promise<void> {
+    this.#isClosed = true;
     this.#closed ??= this.#close();
     return this.#closed;
   }
@@ -245,7 +247,7 @@ class TcpPeers implements ListeningPeerNetwork {
 
   #take(from: number, bytes: Uint8Array, lane: Lane): void {
     const received = this.#received.get(from);
-    if (received === undefined || this.#closed !== null) return;
+    if (received === undefined || this.#isClosed) return;
     received.frames++;
     received.bytes += bytes.length;
     this.#handler.frame(from, bytes, lane);
@@ -267,7 +269,7 @@ class TcpPeers implements ListeningPeerNetwork {
 
   /** Nothing is told once it is closed. */
   #tell(tell: () => void): void {
-    if (this.#closed === null) tell();
+    if (!this.#isClosed) tell();
   }
 }
 

@@ -32,7 +32,7 @@ export function dialTcp(options: DialOptions): Dialing {
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
   });
-  const onFailed = (error: Error): void => options.onFailed(error);
+  const onFailed = (error: Error): void => options.onFailed(error, 'unreachable');
   socket.once('error', onFailed);
   socket.once('connect', () => {
     socket.off('error', onFailed);

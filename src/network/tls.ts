@@ -108,7 +108,9 @@ export function dialTls(credentials: TlsCredentials): Dial {
     const fail = (error: Error): void => {
       if (isSettled) return;
       isSettled = true;
-      options.onFailed(error);
+      // Set when the certificate of the other side was looked at and did not hold.
+      const isUntrusted = (socket.authorizationError as unknown) != null;
+      options.onFailed(error, isUntrusted ? 'certificate' : 'unreachable');
     };
     socket.on('error', fail);
     // A server may close within the handshake and say nothing.
