@@ -117,6 +117,19 @@ test('peers tls: who shows no certificate, speaks an older TLS or none is refuse
   }
 });
 
+test('peers tls: handshakes that are begun and left keep nobody out', async (t) => {
+  const one = await open(t, 1, await authority.issue(nameOf(1)), { greetingMsMax: 600_000 });
+  const idle = Array.from({ length: 400 }, () => connectTcp(one.network.port, HOST));
+  t.after(() => idle.forEach((socket) => socket.destroy()));
+  for (const socket of idle) socket.on('error', () => undefined).resume();
+  const isClosed = (): number => idle.filter((socket) => socket.destroyed).length;
+  await until('the oldest were given up', () => isClosed() >= 400 - 256);
+  const two = await open(t, 2, await authority.issue(nameOf(2)));
+  introduce(one, two);
+  await until('a newcomer gets in', () => two.network.peers()[0]!.isReachable);
+  ok(isClosed() < 400, 'the others are waited for');
+});
+
 test('peers tls: a name of an operator stands for a replica', async (t) => {
   const names = ['DNS:node1.example.org', 'DNS:node2.example.org'];
   const replicas = await Promise.all(

@@ -21,7 +21,7 @@ import { watchSilence } from './silence.ts';
 const ANSWERS_BYTES_MAX = 256 * 1024;
 
 /** Bulk bytes after which they are confirmed. */
-const CONFIRM_BYTES = 64 * 1024;
+const CONFIRM_BYTES = 128 * 1024;
 
 export interface GuestConfig {
   readonly clock: Clock;
