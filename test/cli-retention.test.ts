@@ -201,7 +201,7 @@ test('port: commands of checkpoints answer with names and values, or refuse', as
   const ask = (...words: readonly string[]): Promise<Reply> => askOnce(server.port, words);
   const listed = (await ask('TIDEMARK', 'CHECKPOINTS')) as Reply[][];
   strictEqual(listed.length, 5);
-  match(String(listed[0]), /among the newest 3;.*younger than 24 h/);
+  match(JSON.stringify(listed[0]), /among the newest 3;.*younger than 24 h/);
   strictEqual(
     await ask('TIDEMARK', 'TAG', 'here', String(node.checkpoints()[2]!.index)),
     node.checkpoints()[2]!.index,

@@ -82,6 +82,10 @@ export {
   shownSummary,
 } from './run-seeds.ts';
 export { SeededRandom } from './seeded-random.ts';
+export { SimulatedClock } from './simulated-clock.ts';
+export type { SimulatedLatency } from './simulated-fabric.ts';
+export { SimulatedNetwork, type SimulatedNetworkInit, type SimulatedReplica } from './simulated-network.ts';
+export type { SimulatedPeers } from './simulated-peers.ts';
 export type { Focus, Simulate, SimulationReport } from './simulation-report.ts';
 export { type FaultKind, Swarm } from './swarm.ts';
 export { auditedBalances } from './workload/call-source.ts';
@@ -93,7 +97,3 @@ export {
   type WorkloadRequest,
 } from './workload/run-workload.ts';
 export { WORKLOAD_DEFAULTS, type WorkloadAction, type WorkloadOptions } from './workload/workload-options.ts';
-export { SimulatedClock } from './simulated-clock.ts';
-export type { SimulatedLatency } from './simulated-fabric.ts';
-export { SimulatedNetwork, type SimulatedNetworkInit, type SimulatedReplica } from './simulated-network.ts';
-export type { SimulatedPeers } from './simulated-peers.ts';
