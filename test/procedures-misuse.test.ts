@@ -83,3 +83,19 @@ for (const { name, thrown, message } of [
 function assertNever(): never {
   throw new Error('not even this');
 }
+
+test('procedure: who waits is told, also when a run is abandoned while it ends', async () => {
+  const note = procedure('note', { recovery: 'forward', machine: notes }, (step) => step('a', () => 1));
+  await using node = await openNotes([note]);
+  for (let turns = 0; turns < 60; turns++) {
+    const id = `${turns}`;
+    const first = node.run(note, undefined, { id });
+    while (node.procedures().length === 0) await node.sync();
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+    if (node.procedures().length === 0) break;
+    const abandoned = node.abandonProcedure({ procedure: 'note', id });
+    const outcomes = await Promise.allSettled([first, node.run(note, undefined, { id }), abandoned]);
+    strictEqual(outcomes[0].status, outcomes[1].status, `${turns}`);
+    ok(outcomes[0].status === 'rejected' || outcomes[0].value === 1);
+  }
+});

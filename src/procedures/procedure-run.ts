@@ -81,7 +81,7 @@ export class ProcedureRun {
   readonly #steps: StoredStep[];
   #turnedBack: TurnedBack | null;
   readonly #dropped = new AbortController();
-  #waiters: Waiter[] = [];
+  readonly #waiters: Waiter[] = [];
   #status: UnfinishedProcedure['status'] = 'running';
   #step: UnfinishedProcedure['step'] = null;
   #attempts = 0;
@@ -143,24 +143,23 @@ export class ProcedureRun {
 
   /** Does nothing any more, and hands out who waits. What it was doing is done again by who goes on. */
   drop(): Waiter[] {
-    this.#dropped.abort(new Error('the node was closed, or the state taken back'));
-    this.#wake();
+    this.#halt();
     return this.#waiters.splice(0);
   }
 
   /** Tries again at once. */
   retry(): void {
+    if (this.#dropped.signal.aborted) return;
     if (this.#status === 'waiting') this.#wake();
     if (this.#status === 'stuck') this.start();
   }
 
-  /** Ends it where it is. */
+  /** Ends it where it is. Who waits stays: its own end may have come first. */
   async abandon(): Promise<void> {
-    const waiters = this.drop();
+    this.#halt();
     const failure = failureOf(this.#failure ?? new Error('abandoned while it was running'));
     const outcome = { kind: 'abandoned', failure } as const;
     await this.#write({ kind: 'end', outcome, kept: this.#config.kept });
-    this.#waiters = waiters;
     this.#settle(outcome);
   }
 
@@ -352,6 +351,11 @@ export class ProcedureRun {
     this.#failure = error;
     for (const { reject } of this.#waiters.splice(0)) reject(stuckError(this.runId, error));
     this.#config.onStuck(this, error);
+  }
+
+  #halt(): void {
+    this.#dropped.abort(new Error('the node was closed, the state taken back, or the run abandoned'));
+    this.#wake();
   }
 
   /** It is not there any more. */
