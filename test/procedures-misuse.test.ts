@@ -99,3 +99,70 @@ test('procedure: who waits is told, also when a run is abandoned while it ends',
     ok(outcomes[0].status === 'rejected' || outcomes[0].value === 1);
   }
 });
+
+for (const { name, ask, message } of [
+  { name: 'a name with a slash', ask: ['1/pay', () => 1], message: /1\/pay/ },
+  { name: 'a name without end', ask: ['x'.repeat(257), () => 1], message: /256 characters/ },
+  { name: 'no name', ask: [undefined, () => 1], message: /name/ },
+  { name: 'no effect', ask: ['pay'], message: /effect/ },
+  { name: 'an option that is none', ask: ['pay', () => 1, { undoo: () => 1 }], message: /undoo/ },
+  { name: 'an undo that is none', ask: ['pay', () => 1, { undo: 5 }], message: /undo/ },
+]) {
+  test(`procedure: a step with ${name} is refused, and not done`, async () => {
+    const options = { recovery: 'forward', machine: notes, retry: RETRY } as const;
+    const odd = procedure('odd', options, (step) => step(...(ask as unknown as ['pay', () => number])));
+    await using node = await openNotes([odd]);
+    await rejects(node.run(odd, undefined, { id: 'a' }), withCode('TIDEMARK_PROCEDURE_STUCK', message));
+    deepStrictEqual(node.procedures()[0]?.attempts, 0);
+  });
+}
+
+test('procedure: what a command fails with by accident is not recorded, and its result has a bound', async () => {
+  let isMended = false;
+  const faulty = machine({
+    tables: { notes: table<number>() },
+    commands: {
+      note({ notes }) {
+        notes.set('a', 1);
+        if (!isMended) throw new TypeError('a bug');
+      },
+      large: () => 'x'.repeat(65_537),
+    },
+    queries: { has: ({ notes }) => notes.has('a') },
+  });
+  const options = { recovery: 'forward', machine: faulty } as const;
+  const note = procedure('note', options, (step) => step.submit(['note']));
+  const large = procedure('large', options, (step) => step.submit(['large']));
+  await using node = await open({ machine: faulty, dir: 'memory:', procedures: [note, large] });
+  await rejects(node.run(note, undefined, { id: 'a' }), withCode('TIDEMARK_PROCEDURE_STUCK', /a bug/));
+  strictEqual(await node.query('has'), false);
+  isMended = true;
+  node.retryProcedure({ procedure: 'note', id: 'a' });
+  await node.run(note, undefined, { id: 'a' });
+  await rejects(node.run(large, undefined, { id: 'a' }), withCode('TIDEMARK_PROCEDURE_STUCK', /65536/));
+});
+
+test('procedure: backward, a result that cannot be recorded takes its steps back', async () => {
+  const undone: number[] = [];
+  const options = { recovery: 'backward', machine: notes } as const;
+  const odd = procedure('odd', options, async (step) => {
+    await step('a', () => 1, { undo: () => undone.push(1) });
+    return 'x'.repeat(70_000);
+  });
+  await using node = await openNotes([odd]);
+  await rejects(node.run(odd, undefined, { id: 'a' }), withCode('TIDEMARK_PROCEDURE_UNDONE', /65536/));
+  deepStrictEqual(undone, [1]);
+});
+
+test('procedure: errors of the procedures of another node are errors like any other', async () => {
+  const gone = { procedure: 'none', id: 'none' };
+  await using east = await openNotes([]);
+  const options = { machine: notes, retry: RETRY } as const;
+  const call = procedure('call', { ...options, recovery: 'forward' }, (step) =>
+    step('call', () => east.abandonProcedure(gone)),
+  );
+  await using west = await openNotes([call]);
+  const failed = west.run(call, undefined, { id: 'a' });
+  await rejects(failed, withCode('TIDEMARK_PROCEDURE_STUCK', /no unfinished run none/));
+  deepStrictEqual(west.procedures()[0]?.attempts, 2);
+});

@@ -11,13 +11,12 @@ import { bufferOf } from '../base/bytes.ts';
 import { sha256 } from '../base/digest.ts';
 import { TidemarkError } from '../base/errors.ts';
 import type { StateReader, StateWriter } from '../state/state.ts';
-import { encodeValue } from './codec.ts';
 import { failureOf } from './failure.ts';
-import { isFatal } from './fatal.ts';
-import type { CommandContext, Machine } from './machine.ts';
+import { type CommandContext, type Machine, Rejection } from './machine.ts';
 import {
   type BeginRecord,
   decodeProcedureRecord,
+  encodeBounded,
   isProcedureRecord,
   type Outcome,
   type ProcedureId,
@@ -117,7 +116,7 @@ function runStep(
     const result = machine.apply(state, command, context);
     return { kind: 'done', result: encodeResult(machine, result) };
   } catch (error) {
-    if (isFatal(error)) throw error;
+    if (!(error instanceof Rejection)) throw error; // An accident is no decision: nothing is recorded.
     state.rollbackTo(savepoint);
     return { kind: 'refused', failure: failureOf(error) };
   }
@@ -125,7 +124,7 @@ function runStep(
 
 /** Once detached: what a machine hands out may be views, until it writes again. */
 function encodeResult(machine: Machine, result: unknown): Uint8Array {
-  return encodeValue(machine.detach?.(result) ?? result, 'the result of a step');
+  return encodeBounded(machine.detach?.(result) ?? result, 'the result of a step');
 }
 
 /** A run that was ended, or that a rewind took back: who goes on with it must stop. */

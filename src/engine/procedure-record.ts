@@ -6,12 +6,16 @@
  * stands: what was on its way to the log when a rewind took the run back changes nothing.
  */
 
+import { TidemarkError } from '../base/errors.ts';
 import type { Index } from '../base/positions.ts';
 import { decodeValue, encodeValue } from './codec.ts';
 import type { Failure } from './failure.ts';
 
 /** No MessagePack value and no request of the key-value machine begins with it. */
 const PROCEDURE_MARK = 0xc1;
+
+/** Largest result of a step or a procedure, and largest argument, once encoded. */
+export const PROCEDURE_VALUE_BYTES_MAX = 64 * 1024;
 
 /** Which way a procedure goes when it cannot go on as it was. */
 export type Recovery = 'forward' | 'backward';
@@ -68,6 +72,17 @@ export type RunRecord =
   | { readonly kind: 'end'; readonly outcome: Outcome; readonly kept: number };
 
 export type ProcedureRecord = BeginRecord | (RunPosition & RunRecord);
+
+/** @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE. */
+export function encodeBounded(value: unknown, what: string): Uint8Array {
+  const bytes = encodeValue(value, what);
+  if (bytes.length <= PROCEDURE_VALUE_BYTES_MAX) return bytes;
+  throw new TidemarkError(
+    'TIDEMARK_VALUE_UNENCODABLE',
+    `${what} takes ${bytes.length} bytes, and at most ${PROCEDURE_VALUE_BYTES_MAX} are recorded`,
+    { remedy: 'fix-call', facts: { bytes: bytes.length, bytesMax: PROCEDURE_VALUE_BYTES_MAX } },
+  );
+}
 
 export function isProcedureRecord(command: Uint8Array): boolean {
   return command[0] === PROCEDURE_MARK;

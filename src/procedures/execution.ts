@@ -9,9 +9,10 @@
  */
 
 import { TidemarkError } from '../base/errors.ts';
+import { invalidOption, requireKnownOptions } from '../base/options.ts';
 import { decodeValue } from '../engine/codec.ts';
 import { errorOf, tangible } from '../engine/failure.ts';
-import type { StepOutcome } from '../engine/procedure-record.ts';
+import { encodeBounded, type StepOutcome } from '../engine/procedure-record.ts';
 import { STEPS_MAX, type StoredRun, type StoredStep } from '../engine/procedure-store.ts';
 import type {
   AnyProcedure,
@@ -21,6 +22,9 @@ import type {
   Step,
   StepOptions,
 } from './procedure.ts';
+
+/** Longest name of a step, in UTF-16 units. */
+const STEP_NAME_MAX = 256;
 
 /** A step as the function asks for it. */
 export type AskedStep =
@@ -37,10 +41,13 @@ export type AskedStep =
       readonly undo: ((result: unknown) => CommandCall<unknown>) | undefined;
     };
 
-/** How the function ended; `stopped`: it came to a step that cannot be taken, or misused its steps. */
+/**
+ * How the function ended. `stopped`: it came to a step that cannot be taken, or misused its steps; `changed`:
+ * it asked for another than was recorded.
+ */
 export type Ending =
-  | { readonly kind: 'returned'; readonly value: unknown }
-  | { readonly kind: 'threw' | 'stopped'; readonly error: unknown };
+  | { readonly kind: 'returned'; readonly result: Uint8Array }
+  | { readonly kind: 'threw' | 'stopped' | 'changed'; readonly error: unknown };
 
 export interface ExecutionConfig {
   readonly procedure: AnyProcedure;
@@ -76,8 +83,9 @@ export class Execution {
     const { procedure, run } = this.#config;
     const argument = decodeValue(run.head.argument);
     const started = (async () => procedure.run(this.#step() as never, argument as never))();
-    started.then(
-      (value) => this.#end(this.#isBusy ? this.#leftBehind() : { kind: 'returned', value }),
+    const returned = started.then((value) => encodeBounded(value, 'the result of a procedure'));
+    returned.then(
+      (result) => this.#end(this.#isBusy ? this.#leftBehind() : { kind: 'returned', result }),
       (thrown: unknown) =>
         this.#end(this.#isBusy ? this.#leftBehind() : { kind: 'threw', error: tangible(thrown) }),
     );
@@ -113,6 +121,11 @@ export class Execution {
     if (this.#isBusy) throw this.#stop(this.#misused(`asks for step ${asked.name} during another`));
     if (this.#asked.length === STEPS_MAX)
       throw this.#stop(this.#misused(`takes more than ${STEPS_MAX} steps`));
+    try {
+      requireStep(asked);
+    } catch (error) {
+      throw this.#stop(error);
+    }
     this.#asked.push(asked);
     const number = this.#asked.length;
     const recorded = this.#config.steps[number - 1];
@@ -125,9 +138,8 @@ export class Execution {
   #replay(number: number, asked: AskedStep, recorded: StoredStep): StepOutcome {
     if (recorded.kind === asked.kind && recorded.name === asked.name) return recorded.outcome;
     const { run } = this.#config;
-    throw this.#stop(
-      changed(run, `step ${number} was ${inWords(recorded)}, and now it asks for ${inWords(asked)}`),
-    );
+    const how = `step ${number} was ${inWords(recorded)}, and now it asks for ${inWords(asked)}`;
+    throw this.#stop(changed(run, how), 'changed');
   }
 
   async #perform(number: number, asked: AskedStep): Promise<StepOutcome> {
@@ -142,8 +154,8 @@ export class Execution {
     }
   }
 
-  #stop<Failure>(error: Failure): Failure {
-    this.#end({ kind: 'stopped', error });
+  #stop<Failure>(error: Failure, kind: 'stopped' | 'changed' = 'stopped'): Failure {
+    this.#end({ kind, error });
     return error;
   }
 
@@ -164,6 +176,27 @@ export class Execution {
       { remedy: 'fix-call', facts: { procedure, id } },
     );
   }
+}
+
+/** A name has no slash: the parts of a key can be told from each other, and no two steps have the same. */
+function requireStep(asked: AskedStep): void {
+  const { kind, name } = asked;
+  const undo = kind === 'effect' ? asked.options.undo : asked.undo;
+  if (undo !== undefined && typeof undo !== 'function') throw invalidOption('undo', undo, 'a function');
+  if (kind === 'command') {
+    if (!Array.isArray(asked.call)) throw invalidOption('call', asked.call, 'a list of name and arguments');
+    return;
+  }
+  requireKnownOptions('step', asked.options, { undo: 0, retry: 0 });
+  const isName =
+    typeof name === 'string' &&
+    name !== '' &&
+    name.length <= STEP_NAME_MAX &&
+    name.isWellFormed() &&
+    !/[\p{Cc}/]/u.test(name);
+  const wanted = `text of 1 to ${STEP_NAME_MAX} characters without slashes and control characters`;
+  if (!isName) throw invalidOption('name', name, wanted);
+  if (typeof asked.effect !== 'function') throw invalidOption('effect', asked.effect, 'a function');
 }
 
 /** The function is not the one that was recorded, or does not do the same every time. */

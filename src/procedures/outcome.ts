@@ -5,6 +5,13 @@ import { decodeValue } from '../engine/codec.ts';
 import { errorOf, messageOf } from '../engine/failure.ts';
 import type { Outcome, ProcedureId } from '../engine/procedure-record.ts';
 
+/** What a run that is stuck may be told as it is. */
+const OWN_FAULTS: ReadonlySet<string> = new Set([
+  'TIDEMARK_PROCEDURE_CHANGED',
+  'TIDEMARK_PROCEDURE_MISUSED',
+  'TIDEMARK_PROCEDURE_UNKNOWN',
+]);
+
 /**
  * The result of a run that is over. Rejects with the `Rejection` it was refused with; then one that goes
  * backward has taken back what it had done.
@@ -20,7 +27,7 @@ export async function resultOf(run: ProcedureId, outcome: Outcome): Promise<unkn
 
 /** What waits for a person, or for another program, is told; errors of procedures say it themselves. */
 export function stuckError({ procedure, id }: ProcedureId, cause: unknown): TidemarkError {
-  if (cause instanceof TidemarkError && cause.code.startsWith('TIDEMARK_PROCEDURE_')) return cause;
+  if (cause instanceof TidemarkError && OWN_FAULTS.has(cause.code) && cause.facts['id'] === id) return cause;
   return new TidemarkError(
     'TIDEMARK_PROCEDURE_STUCK',
     `run ${id} of the procedure ${procedure} was given up for now: ${messageOf(cause)}. Its finished ` +

@@ -11,22 +11,26 @@
 
 import { InvariantViolation } from '../base/assert.ts';
 import { bufferOf } from '../base/bytes.ts';
-import { isTidemarkError, TidemarkError } from '../base/errors.ts';
+import { isTidemarkError } from '../base/errors.ts';
 import type { Clock, Timer } from '../base/time.ts';
 import { idTaken } from '../engine/apply-procedure.ts';
-import { decodeValue, encodeValue } from '../engine/codec.ts';
+import { decodeValue } from '../engine/codec.ts';
 import { failureOf, messageOf, tangible } from '../engine/failure.ts';
 import { Rejection } from '../engine/machine.ts';
-import type { Outcome, RunId, RunPosition, RunRecord, StepOutcome } from '../engine/procedure-record.ts';
+import {
+  encodeBounded,
+  type Outcome,
+  type RunId,
+  type RunPosition,
+  type RunRecord,
+  type StepOutcome,
+} from '../engine/procedure-record.ts';
 import type { RunHead, StoredRun, StoredStep, TurnedBack } from '../engine/procedure-store.ts';
 import { attemptOnce } from './attempt.ts';
 import { type AskedStep, changed, type Ending, Execution } from './execution.ts';
 import { resultOf, stuckError, unknownVersion } from './outcome.ts';
 import type { AnyProcedure, EffectCall } from './procedure.ts';
 import { delayAfter, type RetryPolicy, resolveRetry } from './retry-policy.ts';
-
-/** Largest result of a step or a procedure, and largest argument, once encoded. */
-export const PROCEDURE_VALUE_BYTES_MAX = 64 * 1024;
 
 /** An unfinished run, as `node.procedures` lists it. */
 export interface UnfinishedProcedure {
@@ -86,6 +90,8 @@ export class ProcedureRun {
   #step: UnfinishedProcedure['step'] = null;
   #attempts = 0;
   #failure: unknown = null;
+  /** What said that it is gone: an effect may meet such an error of another node. */
+  #gone: unknown = null;
   #wake: () => void = () => undefined;
 
   constructor(config: RunConfig) {
@@ -124,7 +130,7 @@ export class ProcedureRun {
       const error = tangible(thrown);
       if (this.#dropped.signal.aborted) return;
       if (error instanceof InvariantViolation) this.#config.onFatal(error);
-      else if (isTidemarkError(error, 'TIDEMARK_PROCEDURE_GONE')) this.#leave(error);
+      else if (this.#gone !== null) this.#leave(this.#gone);
       else this.#getStuck(error);
     });
   }
@@ -185,9 +191,7 @@ export class ProcedureRun {
 
   /** @throws TidemarkError TIDEMARK_PROCEDURE_CHANGED unless the function asked for what was recorded. */
   #requireSame({ asked }: Execution, ending: Ending): void {
-    if (ending.kind === 'stopped' && isTidemarkError(ending.error, 'TIDEMARK_PROCEDURE_CHANGED')) {
-      throw ending.error;
-    }
+    if (ending.kind === 'changed') throw ending.error;
     const needed = Math.max(this.#steps.length, this.#turnedBack?.next ?? 0);
     if (asked.length >= needed) return;
     const next = this.#steps[asked.length]?.name ?? 'another';
@@ -198,12 +202,11 @@ export class ProcedureRun {
   /** The function has ended: so does the run, or it turns back, or is stuck. */
   async #conclude(execution: Execution, ending: Ending): Promise<void> {
     if (ending.kind === 'returned') {
-      const result = encodeBounded(ending.value, 'the result of a procedure');
-      return await this.#end({ kind: 'done', result });
+      return await this.#end({ kind: 'done', result: ending.result });
     }
     const { error } = ending;
     if (this.#head.recovery === 'forward') {
-      if (ending.kind === 'stopped' || !(error instanceof Rejection)) throw error;
+      if (ending.kind !== 'threw' || !(error instanceof Rejection)) throw error;
       return await this.#end({ kind: 'refused', failure: failureOf(error) });
     }
     // With the step in doubt, if there is one.
@@ -304,7 +307,7 @@ export class ProcedureRun {
       } catch (thrown) {
         this.#dropped.signal.throwIfAborted();
         const error = tangible(thrown);
-        if (isTidemarkError(error, 'TIDEMARK_PROCEDURE_GONE') || attempt === policy.attempts) throw error;
+        if (this.#gone !== null || attempt === policy.attempts) throw error;
         this.#failure = error;
         await this.#pause(delayAfter(policy, attempt));
       }
@@ -341,9 +344,14 @@ export class ProcedureRun {
     return this.#write(record);
   }
 
-  #write(record: RunRecord): Promise<unknown> {
+  async #write(record: RunRecord): Promise<unknown> {
     const next = this.#turnedBack?.next ?? null;
-    return this.#config.record({ ...this.runId, steps: this.#steps.length, next, ...record });
+    try {
+      return await this.#config.record({ ...this.runId, steps: this.#steps.length, next, ...record });
+    } catch (error) {
+      if (isTidemarkError(error, 'TIDEMARK_PROCEDURE_GONE')) this.#gone = error;
+      throw error;
+    }
   }
 
   #getStuck(error: unknown): void {
@@ -363,15 +371,4 @@ export class ProcedureRun {
     for (const { reject } of this.drop()) reject(error);
     this.#config.onEnded(this);
   }
-}
-
-/** @throws TidemarkError TIDEMARK_VALUE_UNENCODABLE. */
-export function encodeBounded(value: unknown, what: string): Uint8Array {
-  const bytes = encodeValue(value, what);
-  if (bytes.length <= PROCEDURE_VALUE_BYTES_MAX) return bytes;
-  throw new TidemarkError(
-    'TIDEMARK_VALUE_UNENCODABLE',
-    `${what} takes ${bytes.length} bytes, and at most ${PROCEDURE_VALUE_BYTES_MAX} are recorded`,
-    { remedy: 'fix-call', facts: { bytes: bytes.length, bytesMax: PROCEDURE_VALUE_BYTES_MAX } },
-  );
 }

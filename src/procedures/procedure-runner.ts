@@ -11,6 +11,7 @@ import { type Begun, gone } from '../engine/apply-procedure.ts';
 import type { CallableMachine } from '../engine/machine.ts';
 import {
   type BeginRecord,
+  encodeBounded,
   encodeProcedureRecord,
   type Outcome,
   type ProcedureId,
@@ -21,7 +22,7 @@ import type { Ordering } from '../ordering/ordering.ts';
 import type { StateReader } from '../state/state.ts';
 import { resultOf } from './outcome.ts';
 import { type AnyProcedure, type Procedure, versionOf } from './procedure.ts';
-import { encodeBounded, ProcedureRun, type UnfinishedProcedure, type Waiter } from './procedure-run.ts';
+import { ProcedureRun, type UnfinishedProcedure, type Waiter } from './procedure-run.ts';
 
 /** Longest id, in bytes. */
 const ID_BYTES_MAX = 256;
