@@ -173,6 +173,10 @@ interface Rot {
 const oldest = (names: string[]): string => names.sort()[0]!;
 const newest = (names: string[]): string => names.sort().at(-1)!;
 
+/** Neither the first nor the last: nothing takes it out of the log but who knows that it is missing. */
+const SEALED = async (fs: FileSystem): Promise<string> =>
+  (await filesOf(fs, `${DATA_DIR}/log`, '.log')).sort().at(-2)!;
+
 const ROTS: readonly Rot[] = [
   {
     name: 'the header of a segment',
@@ -276,6 +280,43 @@ for (const { name, what, file, offset, outcome } of ROTS) {
     await started.close();
   });
 }
+
+for (const { name, file, what } of [
+  { name: 'a sealed segment', what: 'segment', file: SEALED },
+  ...ROTS.filter((rot) => rot.what === 'checkpoint' || rot.what === 'tag'),
+]) {
+  test(`scrub: a file removed by hand, ${name}, is found, and a start needs nothing of it`, async () => {
+    const made = await makeNode();
+    const path = await file(made.fs);
+    await made.fs.remove(path);
+    const { findings } = await made.scrub();
+    deepStrictEqual(
+      findings.map((found) => [found.file, found.what, found.outcome]),
+      [[path, what, what === 'tag' ? 'mended' : 'replaced']],
+    );
+    const disk = await readDisk(made.fs, DATA_DIR);
+    await made.close();
+    const started = await ScrubbedNode.open({ fs: await diskFrom(disk) });
+    ok(await started.isFilled('last'));
+    deepStrictEqual(started.node.checkpoints().length > 0, true);
+    await started.close();
+  });
+}
+
+test('scrub: the segment that is being written, removed by hand, stays an open finding', async () => {
+  const made = await makeNode();
+  const path = newest(await filesOf(made.fs, `${DATA_DIR}/log`, '.log'));
+  await made.fs.remove(path);
+  for (let pass = 0; pass < 2; pass++) {
+    const { findings } = await made.scrub();
+    deepStrictEqual(
+      findings.map((found) => [found.file, found.outcome]),
+      [[path, 'open']],
+    );
+    match(findings[0]!.meaning, /cannot start/);
+  }
+  await made.close();
+});
 
 test('scrub C12: any bit that flips is found, and a start needs nothing of it', async (t) => {
   const random = new SeededRandom(seedOf(t));

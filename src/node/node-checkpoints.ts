@@ -196,6 +196,14 @@ export class NodeCheckpoints {
     return this.take();
   }
 
+  /** Gives back the log up to `index`, where it is compacted at all, the newest has it, and nobody reads it. */
+  async forgetLog(index: Index): Promise<void> {
+    const { options, log, history, store } = this.#config;
+    const isWanted = options.compactLogAfterCheckpoint && this.#stopped === null;
+    const isHeld = (history.heldAfter ?? index) < index;
+    if (isWanted && !isHeld && (store.base?.index ?? 0) >= index) await log.compactTo(index);
+  }
+
   /** Every checkpoint that can be used, newest first, and what keeps each alive. */
   get kept(): readonly KeptCheckpoint[] {
     return this.#config.store.retained().map(({ point: { found, tags }, reasons }) => ({

@@ -8,6 +8,7 @@ import type { Clock } from '../base/time.ts';
 import type { CheckpointInfo } from '../checkpoint/checkpoint-info.ts';
 import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import type { FoundCheckpoint } from '../checkpoint/survey-checkpoints.ts';
+import type { Log } from '../log/log.ts';
 import { FINDINGS_MAX, type ScrubFinding } from './scrub-record.ts';
 
 /** What a pass met. */
@@ -22,6 +23,7 @@ export type Met = Pick<ScrubFinding, 'what' | 'file' | 'offset' | 'reason'> &
 export interface FindingsConfig {
   readonly clock: Clock;
   readonly store: Pick<CheckpointStore, 'base' | 'basePath' | 'checkpoints' | 'setAside'>;
+  readonly log: Pick<Log, 'firstIndex'>;
   /** Something was found first, or its outcome is another one now. */
   readonly onChange: (kind: 'scrub-finding' | 'scrub-outcome', finding: ScrubFinding) => void;
 }
@@ -69,7 +71,8 @@ export class ScrubFindings {
     const checkpoints = withName(known.checkpoints, met.checkpoint);
     const isMore = checkpoints.length > known.checkpoints.length;
     const outcome = known.outcome === 'replaced' && isMore ? 'open' : known.outcome;
-    const seen = { ...known, checkpoints, outcome, seenAt: this.#config.clock.now() };
+    const { lastIndex = known.lastIndex } = met; // Of the newest segment it is known once that is sealed.
+    const seen = { ...known, checkpoints, outcome, lastIndex, seenAt: this.#config.clock.now() };
     this.#all = this.#all.map((finding) => (finding === known ? seen : finding));
     return outcome === 'open';
   }
@@ -107,13 +110,15 @@ export class ScrubFindings {
     this.#change(nameOf(finding), { outcome: 'replaced', meaning });
   }
 
-  #settleSegment(finding: ScrubFinding): void {
-    const { base } = this.#config.store;
-    if (base === null || base.index < finding.lastIndex) return;
+  #settleSegment({ lastIndex, offset, ...finding }: ScrubFinding): void {
+    const { store, log } = this.#config;
+    const { base } = store;
+    if (base === null || base.index < lastIndex) return;
+    if (isWholeFile(offset) && log.firstIndex <= lastIndex) return;
     const meaning =
       `the checkpoint of entry ${base.index} has all that these entries did: a start does not need them; ` +
       'going back through them, or with an older checkpoint, fails';
-    this.#change(nameOf(finding), { outcome: 'replaced', meaning });
+    this.#change(nameOf({ ...finding, offset }), { outcome: 'replaced', meaning });
   }
 
   #add({ what, file, offset, reason, lastIndex = 0, checkpoint, isHarmless }: Met): void {
@@ -140,6 +145,8 @@ export class ScrubFindings {
     if (what === 'sparse-index') return 'reading from the middle of its segment takes longer';
     if (isHarmless) return 'no checkpoint needs these bytes, and none will build upon the file';
     if (what === 'checkpoint') return 'the checkpoints named cannot be used';
+    if (lastIndex === OPEN_END)
+      return 'what is written to it goes when the node stops, which then cannot start';
     const base = this.#config.store.base?.index ?? 0;
     return base >= lastIndex
       ? 'a start from an older checkpoint, and going back through these entries, fails'
@@ -156,6 +163,17 @@ export class ScrubFindings {
     this.#config.onChange('scrub-outcome', finding);
   }
 }
+
+/**
+ * Whether a segment is missing, or has no header that could be written again. A start passes over entries
+ * that are damaged behind a newer checkpoint, but wants every file of the log: such a one must not be in it.
+ */
+export function isWholeFile(offset: number | null): boolean {
+  return offset === null || offset === 0;
+}
+
+/** In place of the last entry of the segment that is being written: none that is known. */
+export const OPEN_END = Number.MAX_SAFE_INTEGER;
 
 const REASON_CHARS_MAX = 500;
 

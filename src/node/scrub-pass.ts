@@ -11,12 +11,13 @@
 
 import { isTidemarkError } from '../base/errors.ts';
 import type { Pace } from '../base/pace.ts';
+import { type Index, toIndex } from '../base/positions.ts';
 import type { Clock } from '../base/time.ts';
 import { compareInfos } from '../checkpoint/checkpoint-info.ts';
 import { CHECKPOINTS_DIR } from '../checkpoint/checkpoint-name.ts';
 import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
 import type { FoundCheckpoint } from '../checkpoint/survey-checkpoints.ts';
-import { readTags, type Tag } from '../checkpoint/tags.ts';
+import { readTags, type Tag, tagPath } from '../checkpoint/tags.ts';
 import {
   bytesOfFiles,
   type CheckpointVerdict,
@@ -30,7 +31,7 @@ import type { SealedSegment } from '../log/survey.ts';
 import { type LogFinding, mendHeader, verifySegment } from '../log/verify-segment.ts';
 import type { FileSystem } from '../storage/file-system.ts';
 import { pacedReading } from '../storage/paced-reading.ts';
-import type { Met, ScrubFindings } from './scrub-findings.ts';
+import { isWholeFile, type Met, OPEN_END, type ScrubFindings } from './scrub-findings.ts';
 import { FIRST_PLACE, SCRUB_STAGES, type ScrubPlace } from './scrub-record.ts';
 
 /** Time until something is read once more, in milliseconds: longer than a small file takes to be written. */
@@ -54,6 +55,8 @@ export interface PassConfig {
   readonly lastIndex: number;
   /** Takes a checkpoint that builds upon nothing that is there. */
   readonly renew: () => Promise<void>;
+  /** Gives back the log up to an entry that the newest checkpoint has, if that may be. */
+  readonly forgetLog: (index: Index) => Promise<void>;
   /** The place has moved: everything before it is verified. */
   readonly onPlace: (place: ScrubPlace) => void;
 }
@@ -144,13 +147,17 @@ export class ScrubPass {
     const { dataDir, clusterId, store } = this.#config;
     const dir = `${dataDir}/${CHECKPOINTS_DIR}`;
     const { tags, damages } = await readTags(this.#fs, dir, clusterId);
+    const read = [...damages.map(({ file }) => file), ...tags.map(({ name }) => tagPath(dir, name))];
+    const missing = store.tags
+      .map(({ name }) => ({ file: tagPath(dir, name), reason: 'the file is missing' }))
+      .filter(({ file }) => !read.includes(file));
     const isStale = ({ name, index, root }: Tag): boolean =>
       store.tags.some((tag) => tag.name === name && (tag.index !== index || tag.root !== root));
     const stale = tags.filter(isStale).map(({ name }) => ({
-      file: `${dir}/${name}.tag`,
+      file: tagPath(dir, name),
       reason: 'it is not what was written last',
     }));
-    return [...damages, ...stale];
+    return [...damages, ...stale, ...missing];
   }
 
   async #verifyLog(): Promise<void> {
@@ -193,7 +200,8 @@ export class ScrubPass {
     if (verified === 'gone') return [];
     if (verified === 'missing') {
       const reason = 'the file is missing';
-      return [{ what: 'segment', file: segment.path, offset: null, reason, lastIndex }];
+      const last = next === null ? OPEN_END : lastIndex;
+      return [{ what: 'segment', file: segment.path, offset: null, reason, lastIndex: last }];
     }
     return found.map(({ kind, file, offset, message: reason }) =>
       kind === 'warning'
@@ -302,8 +310,8 @@ export class ScrubPass {
    * nothing of what is on the disk makes it dispensable. Once in a pass, unless the newest itself is hit.
    */
   async #respond(met: Met): Promise<void> {
-    const { store, findings, renew } = this.#config;
-    const { what, lastIndex = 0 } = met;
+    const { store, findings, renew, forgetLog } = this.#config;
+    const { what, offset, lastIndex = 0 } = met;
     const { base } = store;
     const hit = what === 'checkpoint' ? findings.hit(met) : [];
     const isHit =
@@ -313,6 +321,8 @@ export class ScrubPass {
     try {
       if (isHit || !this.#hasRenewed) await renew();
       this.#hasRenewed = true;
+      const isLost = what === 'segment' && isWholeFile(offset);
+      if (isLost && (store.base?.index ?? 0) >= lastIndex) await forgetLog(toIndex(lastIndex));
       await findings.settle();
     } finally {
       for (const one of release) one();

@@ -119,10 +119,11 @@ export class Scrubber {
 
   constructor(config: ScrubberConfig) {
     this.#config = config;
-    const { clock, store, onEvent } = config;
+    const { clock, store, log, onEvent } = config;
     this.#findings = new ScrubFindings({
       clock,
       store,
+      log,
       onChange: (kind, finding) => {
         onEvent({ kind, finding });
         this.#savedAt = Number.NEGATIVE_INFINITY;
@@ -276,6 +277,9 @@ export class Scrubber {
       renew: async () => {
         // One that fails is noted there, and leaves the finding open: the next replaces what is damaged.
         await checkpoints.renew().catch(() => undefined);
+      },
+      forgetLog: async (index) => {
+        await this.#attempt(() => checkpoints.forgetLog(index));
       },
       onPlace: (place) => {
         if (place.index !== this.#record.place?.index) this.#measure();
