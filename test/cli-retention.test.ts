@@ -187,6 +187,16 @@ test('cli: tags are put on, listed and taken off, at the port and of a stopped n
   match((await tidemark('tag', '--remove', '--dir', dir)).err, /name the tag/);
 });
 
+test('cli: inspect checkpoint says which files are missing', async (t) => {
+  const { dir, node } = await fiveCheckpoints(t);
+  await node.close();
+  const [file] = (await readdir(join(dir, 'checkpoints'))).filter((name) => name.endsWith('.data')).sort();
+  await rm(join(dir, 'checkpoints', file!));
+  const { code, out } = await tidemark('inspect', 'checkpoint', dir);
+  strictEqual(code, 3);
+  match(out, new RegExp(`damage: .*${file}:0: it is missing`));
+});
+
 test('port: commands of checkpoints answer with names and values, or refuse', async (t) => {
   const { node } = await fiveCheckpoints(t);
   const server = await startRedisServer({

@@ -33,8 +33,8 @@ for (const [code, exitCode] of [
 
 test('node client: the nearest points are facts', () => {
   const message =
-    '12 cannot be brought back: the nearest point before it is 0 (the empty state), the nearest point after ' +
-    'it is 40 (2023-11-14T22:13:20.000Z). Every entry from 40 to 50 is kept';
+    '12 cannot be brought back: the nearest point before it is 0 (the empty state), the nearest point ' +
+    'after it is 40 (2023-11-14T22:13:20.000Z). Every entry from 40 to 50 is kept';
   const { facts } = refusal(ADDRESS, `ERR TIDEMARK_POINT_NOT_KEPT: ${message}`);
   deepStrictEqual(facts, { host: '127.0.0.1', port: 6401, beforeIndex: 0, afterIndex: 40 });
 });

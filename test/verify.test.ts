@@ -224,7 +224,7 @@ for (const { folder, change } of [
   { folder: 'log', change: 'a file' },
   { folder: CHECKPOINTS, change: 'a file' },
 ]) {
-  test(`verify: ${folder} that is ${change} is reported, with what else there is, as a start refuses it`, async () => {
+  test(`verify: ${folder} that is ${change} is reported, with what else there is`, async () => {
     const dir = await withCheckpoints();
     await writeFile(join(dir, CHECKPOINTS, 'at-one.tag'), 'garbage');
     await rm(join(dir, folder), { recursive: true });

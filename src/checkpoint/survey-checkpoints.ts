@@ -166,8 +166,8 @@ async function openIfThere(fs: FileSystem, path: string): Promise<File | null> {
 function noDirectory(dir: string): TidemarkError {
   return new TidemarkError(
     'TIDEMARK_CHECKPOINT_DAMAGED',
-    `${dir} is no directory. Nothing was changed. Move it away, and bring the checkpoints back from a copy; a ` +
-      'log that has its first entry does without them',
+    `${dir} is no directory. Nothing was changed. Move it away, and bring the checkpoints back from a ` +
+      'copy; a log that has its first entry does without them',
     { remedy: 'restore', facts: { file: dir } },
   );
 }

@@ -6,12 +6,15 @@
 import { isTidemarkError } from '../base/errors.ts';
 import type { Index } from '../base/positions.ts';
 import { type CheckpointInfo, chainBytes, type DataFileInfo } from '../checkpoint/checkpoint-info.ts';
+import { CHECKPOINTS_DIR } from '../checkpoint/checkpoint-name.ts';
 import type { CheckpointStore } from '../checkpoint/checkpoint-store.ts';
+import type { CheckpointDamage } from '../checkpoint/damage.ts';
 import { bytesOf, describePolicy } from '../checkpoint/retention.ts';
 import { type KeptRange, keptRange } from '../engine/kept-points.ts';
 import { readStatus } from '../log/status.ts';
 import { StoredLog } from '../log/stored-log.ts';
 import { doorsOf, storeOf } from '../node/stored-history.ts';
+import type { FileSystem } from '../storage/file-system.ts';
 import { type AssumedPolicy, assumedPolicy } from './assumed-policy.ts';
 import type { ConfigFlags } from './config/flags.ts';
 import { EXIT_CODES } from './exit-code.ts';
@@ -27,7 +30,8 @@ export async function inspectCheckpoint(
   const { status } = await readStatus(doors.fs, dir);
   const store = await storeOf(doors, dir, status, policy.options);
   const checkpoints = listOf(store);
-  const damages = [...store.damages, ...store.tagDamages.map((damage) => ({ ...damage, offset: 0 }))];
+  const missing = await missingFiles(doors.fs, dir, store);
+  const damages = [...store.damages, ...missing, ...tagDamages(store)];
   const range = await rangeOf(store, () => StoredLog.open(doors.fs, dir, status));
   const tags = store.tags.map(({ name, index, taggedAt }) => ({ name, index, taggedAt }));
   const bytes = bytesOf(checkpoints);
@@ -74,6 +78,31 @@ function listOf(store: CheckpointStore): ListedCheckpoint[] {
     tags,
     keptBecause: reasons,
   }));
+}
+
+function tagDamages(store: CheckpointStore): CheckpointDamage[] {
+  return store.tagDamages.map((damage) => ({ ...damage, offset: 0 }));
+}
+
+/**
+ * Files that checkpoints need and that are not there, or do not begin as they should; each once. Not those of
+ * a checkpoint that a running node has removed meanwhile.
+ */
+async function missingFiles(
+  fs: FileSystem,
+  dir: string,
+  { checkpoints, pathOf }: CheckpointStore,
+): Promise<CheckpointDamage[]> {
+  const missing = new Map<string, CheckpointDamage>();
+  for (const { info, path } of checkpoints) {
+    const lacking = info.files.filter(({ id }) => pathOf(id) === null);
+    if (lacking.length === 0 || (await fs.stat(path)) === null) continue;
+    for (const { id, name } of lacking) {
+      const file = `${dir}/${CHECKPOINTS_DIR}/${name}`;
+      missing.set(id, { file, offset: 0, reason: 'it is missing, or its header is damaged' });
+    }
+  }
+  return [...missing.values()];
 }
 
 /** Null with the reason when the log cannot be read. */

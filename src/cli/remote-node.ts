@@ -19,7 +19,7 @@ interface Waiting {
 
 const ROOT = /^[0-9a-f]{64}$/;
 
-/** A request that stays without an answer for so long gets none, in milliseconds: the longest makes a root. */
+/** A request that waits longer gets no answer any more, in milliseconds: the longest takes a root to make. */
 const SILENT_MS_MAX = 120_000;
 
 const ANOTHER_ADDRESS = 'name the address where it listens';

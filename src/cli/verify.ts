@@ -75,7 +75,7 @@ function warning(file: string, message: string): LogFinding {
   return { kind: 'warning', file, offset: null, message };
 }
 
-/** Where not even the list of files can be trusted, that is a finding, and the rest is verified all the same. */
+/** Where not even the list of files can be trusted, that is a finding; the rest is verified all the same. */
 async function orFinding<Result>(
   findings: LogFinding[],
   read: () => Promise<Result>,

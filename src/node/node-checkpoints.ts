@@ -196,7 +196,7 @@ export class NodeCheckpoints {
     return this.take();
   }
 
-  /** Gives back the log up to `index`, where it is compacted at all, the newest has it, and nobody reads it. */
+  /** Gives back the log up to `index` if it is compacted at all, the newest has that, and nobody reads it. */
   async forgetLog(index: Index): Promise<void> {
     const { options, log, history, store } = this.#config;
     const isWanted = options.compactLogAfterCheckpoint && this.#stopped === null;
