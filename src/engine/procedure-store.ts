@@ -144,51 +144,53 @@ export function standsAt(state: StateReader, { steps, next, ...run }: RunPositio
 }
 
 export function writeHead(state: StateWriter, run: ProcedureId, head: RunHead): void {
-  add(state, unfinishedKey(run)(HEAD), head);
-  updateCounts(state, (counts) => {
-    counts.unfinished++;
-  });
+  const counts = readCounts(state);
+  counts.unfinished++;
+  add(state, counts, unfinishedKey(run)(HEAD), head);
+  writeCounts(state, counts);
 }
 
 export function writeStep(state: StateWriter, run: RunId, number: number, step: StoredStep): void {
-  add(state, unfinishedKey(run)(number), step);
+  const counts = readCounts(state);
+  add(state, counts, unfinishedKey(run)(number), step);
+  writeCounts(state, counts);
 }
 
 export function writeNext(state: StateWriter, run: RunId, next: number): void {
   const key = unfinishedKey(run)(TURNED_BACK);
-  writeTurnedBack(state, run, { ...read<TurnedBack>(state, key)!, next });
+  const turnedBack = { ...read<TurnedBack>(state, key)!, next };
+  state.set(key, encodeValue(turnedBack, 'a record of a procedure')); // The counts stay as they are.
 }
 
 export function writeTurnedBack(state: StateWriter, run: RunId, turnedBack: TurnedBack): void {
-  add(state, unfinishedKey(run)(TURNED_BACK), turnedBack);
+  const counts = readCounts(state);
+  add(state, counts, unfinishedKey(run)(TURNED_BACK), turnedBack);
+  writeCounts(state, counts);
 }
 
 /** Makes a run one that is over, and forgets the oldest of those beyond `kept`. */
 export function finishRun(state: StateWriter, run: RunId, outcome: Outcome, kept: number): void {
   const key = unfinishedKey(run);
   const { argument } = read<RunHead>(state, key(HEAD))!;
-  remove(state, key(HEAD));
-  for (let number = 1; remove(state, key(number)); number++) continue;
-  remove(state, key(TURNED_BACK));
-  const { next } = readCounts(state);
-  add(state, finishedKey(run), { number: next, argument: sha256(argument), outcome });
-  add(state, orderKey(next), finishedKey(run));
-  updateCounts(state, (counts) => {
-    counts.unfinished--;
-    counts.next++;
-  });
-  forget(state, kept);
+  const counts = readCounts(state);
+  remove(state, counts, key(HEAD));
+  for (let number = 1; remove(state, counts, key(number)); number++) continue;
+  remove(state, counts, key(TURNED_BACK));
+  const number = counts.next;
+  add(state, counts, finishedKey(run), { number, argument: sha256(argument), outcome });
+  add(state, counts, orderKey(number), finishedKey(run));
+  counts.unfinished--;
+  counts.next++;
+  forget(state, counts, kept);
+  writeCounts(state, counts);
 }
 
-function forget(state: StateWriter, kept: number): void {
-  for (let forgotten = 0; forgotten < FORGOTTEN_AT_ONCE; forgotten++) {
-    const { oldest, next } = readCounts(state);
-    if (next - oldest <= kept) return;
-    remove(state, read<Uint8Array>(state, orderKey(oldest))!);
-    remove(state, orderKey(oldest));
-    updateCounts(state, (counts) => {
-      counts.oldest++;
-    });
+function forget(state: StateWriter, counts: Counts, kept: number): void {
+  const last = Math.min(counts.next - kept, counts.oldest + FORGOTTEN_AT_ONCE);
+  for (; counts.oldest < last; counts.oldest++) {
+    const key = orderKey(counts.oldest);
+    remove(state, counts, read<Uint8Array>(state, key)!);
+    remove(state, counts, key);
   }
 }
 
@@ -196,10 +198,8 @@ function readCounts(state: StateReader): Counts {
   return read<Counts>(state, COUNTS) ?? { unfinished: 0, oldest: 0, next: 0, keys: 0 };
 }
 
-function updateCounts(state: StateWriter, change: (counts: Counts) => void): void {
-  const counts = readCounts(state);
-  if (counts.keys === 0) counts.keys = 1;
-  change(counts);
+function writeCounts(state: StateWriter, counts: Counts): void {
+  if (!state.has(COUNTS)) counts.keys++;
   state.set(COUNTS, encodeValue(counts, 'the counts of procedures'));
 }
 
@@ -208,23 +208,17 @@ function read<Value>(state: StateReader, key: Uint8Array): Value | null {
   return bytes === null ? null : (decodeValue(bytes) as Value);
 }
 
-function add(state: StateWriter, key: Uint8Array, value: unknown): void {
-  const isNew = !state.has(key);
+/** Who calls it writes the counts. */
+function add(state: StateWriter, counts: Counts, key: Uint8Array, value: unknown): void {
+  if (!state.has(key)) counts.keys++;
   state.set(key, encodeValue(value, 'a record of a procedure'));
-  if (isNew) {
-    updateCounts(state, (counts) => {
-      counts.keys++;
-    });
-  }
 }
 
 /** Returns whether it was there. */
-function remove(state: StateWriter, key: Uint8Array): boolean {
-  if (!state.delete(key)) return false;
-  updateCounts(state, (counts) => {
-    counts.keys--;
-  });
-  return true;
+function remove(state: StateWriter, counts: Counts, key: Uint8Array): boolean {
+  const isThere = state.delete(key);
+  if (isThere) counts.keys--;
+  return isThere;
 }
 
 /** The keys of a run that is not over, by their number. Made once: most of a key is the same. */
