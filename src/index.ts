@@ -128,7 +128,7 @@ export {
   type StepOptions,
 } from './procedures/procedure.ts';
 export type { UnfinishedProcedure } from './procedures/procedure-run.ts';
-export type { ProcedureEvent, RunOptions } from './procedures/procedure-runner.ts';
+export type { ProcedureEvent, ProcedureStats, RunOptions } from './procedures/procedure-runner.ts';
 export type { RetryPolicy } from './procedures/retry-policy.ts';
 export type { ServedState } from './server/held-states.ts';
 export type { InfoSections } from './server/info.ts';

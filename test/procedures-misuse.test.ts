@@ -6,12 +6,16 @@
 
 import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert';
 import { test } from 'node:test';
+import { copyOf } from '../src/base/bytes.ts';
+import { sha256 } from '../src/base/digest.ts';
 import { isTidemarkError } from '../src/base/errors.ts';
 import { Rejection } from '../src/engine/machine.ts';
 import { table } from '../src/engine/table.ts';
 import { machine } from '../src/engine/typed-machine.ts';
+import { encodePatch } from '../src/keyvalue/patch.ts';
 import { type OpenOptions, open } from '../src/node/open.ts';
 import { type AnyProcedure, procedure } from '../src/procedures/procedure.ts';
+import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
 
 const notes = machine({
   name: 'notes',
@@ -117,7 +121,7 @@ for (const { name, ask, message } of [
   });
 }
 
-test('procedure: what a command fails with by accident is not recorded, and its result has a bound', async () => {
+test('procedure: an accident of a command is not recorded, and its result has a bound', async () => {
   let isMended = false;
   const faulty = machine({
     tables: { notes: table<number>() },
@@ -165,4 +169,47 @@ test('procedure: errors of the procedures of another node are errors like any ot
   const failed = west.run(call, undefined, { id: 'a' });
   await rejects(failed, withCode('TIDEMARK_PROCEDURE_STUCK', /no unfinished run none/));
   deepStrictEqual(west.procedures()[0]?.attempts, 2);
+});
+
+test('procedure: many that are left are begun a few at a time', async () => {
+  const fs = new MemoryFileSystem();
+  let isDown = true;
+  let [inFlight, most] = [0, 0];
+  const options = { recovery: 'forward', machine: notes, retry: { attempts: 1 } } as const;
+  const call = procedure('call', options, (step) =>
+    step('call', async () => {
+      if (isDown) throw new Error('down');
+      most = Math.max(most, ++inFlight);
+      await new Promise((resolve) => setImmediate(resolve));
+      inFlight--;
+    }),
+  );
+  const ids = Array.from({ length: 1500 }, (_, at) => `${at}`);
+  {
+    await using node = await openNotes([call], { dir: 'data', doors: { fs } });
+    await Promise.allSettled(ids.map((id) => node.run(call, undefined, { id })));
+  }
+  isDown = false;
+  await using node = await openNotes([call], { dir: 'data', doors: { fs } });
+  await Promise.all(ids.map((id) => node.run(call, undefined, { id })));
+  ok(most <= 1000, `${most} at once`);
+});
+
+test('procedure: its records are not changed from outside', async () => {
+  const held = procedure('held', { recovery: 'forward', retry: RETRY }, (step) =>
+    step('a', () => Promise.reject(new Error('not now'))),
+  );
+  await using node = await open({ dir: 'memory:', procedures: [held] });
+  await rejects(node.run(held, undefined, { id: 'a' }), withCode('TIDEMARK_PROCEDURE_STUCK'));
+  const key = Buffer.from('\x03uheld\0a\0\0\0\0\0', 'latin1');
+  const before = await new Promise<Uint8Array | null>((resolve, fail) =>
+    node.ordering.enqueueRead({ read: (state) => resolve(copyOf(state.get(key)!)), fail }),
+  );
+  const { root } = await node.root();
+  for (const after of [null, before]) {
+    const patch = encodePatch([{ key, before: sha256(before!), after }]);
+    const sent = new Promise((settle, fail) => node.ordering.enqueue(patch, { settle, fail }));
+    await rejects(sent, /records of procedures are not changed from outside/);
+  }
+  deepStrictEqual([(await node.root()).root, node.procedures().length], [root, 1]);
 });

@@ -230,6 +230,8 @@ test('procedure: forward, a step that keeps failing is stuck; it is listed, retr
   await rejects(node.run(pay, undefined, { id: 'a' }), withCode('TIDEMARK_PROCEDURE_STUCK', /unreachable/));
   await rejects(node.run(pay, undefined, { id: 'a' }), withCode('TIDEMARK_PROCEDURE_STUCK'));
   const [listed] = node.procedures();
+  const stats = { unfinished: 1, stuck: 1, oldestBegunAt: listed!.begunAt };
+  deepStrictEqual(node.stats().procedures, stats);
   const { begunAt, ...rest } = listed!;
   ok(begunAt > 0);
   deepStrictEqual(rest, {
@@ -249,6 +251,7 @@ test('procedure: forward, a step that keeps failing is stuck; it is listed, retr
   await rejects(node.run(pay, undefined, { id: 'b' }), withCode('TIDEMARK_PROCEDURE_STUCK'));
   await node.abandonProcedure({ procedure: 'pay', id: 'b' });
   deepStrictEqual(node.procedures(), []);
+  deepStrictEqual(node.stats().procedures, { unfinished: 0, stuck: 0, oldestBegunAt: 0 });
   await rejects(node.run(pay, undefined, { id: 'b' }), withCode('TIDEMARK_PROCEDURE_ABANDONED'));
   await rejects(node.abandonProcedure({ procedure: 'pay', id: 'b' }), withCode('TIDEMARK_PROCEDURE_GONE'));
   strictEqual(await node.query('left', 'tea'), 2);

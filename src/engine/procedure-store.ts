@@ -90,7 +90,12 @@ interface Counts {
   keys: number;
 }
 
-/** Keys of the state that belong to procedures. */
+/** Whether a key of the state belongs to procedures. */
+export function isProcedureKey(key: Uint8Array): boolean {
+  return key[0] === PREFIX;
+}
+
+/** How many they are. */
 export function procedureKeys(state: StateReader): number {
   return readCounts(state).keys;
 }

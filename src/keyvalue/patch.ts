@@ -15,6 +15,7 @@
 import { copyOf, NO_BYTES, readU64, viewOf } from '../base/bytes.ts';
 import { DIGEST_BYTES, isSha256 } from '../base/digest.ts';
 import { Rejection } from '../engine/machine.ts';
+import { isProcedureKey } from '../engine/procedure-store.ts';
 import type { StateWriter } from '../state/state.ts';
 import { commandsOf, NO_KEYS, type WriteRun } from './command.ts';
 import { COUNTS_KEY, type Counts, countsIn, readCounts, updateCounts } from './counts.ts';
@@ -104,6 +105,7 @@ function valueAt(request: Request, at: number): Uint8Array {
 }
 
 function setRecord(state: StateWriter, key: Uint8Array, after: Uint8Array | null, run: WriteRun): void {
+  if (isProcedureKey(key)) throw ofProcedures();
   if (after !== null && !isRecord(key, after)) throw malformed();
   const isUsers = isUserKey(key);
   const before = state.get(key);
@@ -154,6 +156,11 @@ function fieldNumber(key: Uint8Array): number | null {
   if (key[0] !== PREFIX_FIELD && key[0] !== PREFIX_FIELD_SLOT) return null;
   const view = viewOf(key);
   return view.getUint32(1) * 2 ** 32 + view.getUint32(5);
+}
+
+/** A run belongs to the node that does it: elsewhere it would be done by two, or by nobody. */
+function ofProcedures(): Rejection {
+  return new Rejection('ERR records of procedures are not changed from outside; nothing was changed');
 }
 
 function malformed(): Rejection {

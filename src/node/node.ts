@@ -16,7 +16,7 @@ import type { LocalOrdering } from '../ordering/local.ts';
 import type { Ordering } from '../ordering/ordering.ts';
 import type { Procedure } from '../procedures/procedure.ts';
 import type { UnfinishedProcedure } from '../procedures/procedure-run.ts';
-import type { ProcedureRunner, RunOptions } from '../procedures/procedure-runner.ts';
+import type { ProcedureRunner, ProcedureStats, RunOptions } from '../procedures/procedure-runner.ts';
 import type { FileLock } from '../storage/file-system.ts';
 import { AbortableNode } from './abortable-node.ts';
 import type { CommitRecorder } from './commit-recorder.ts';
@@ -96,6 +96,7 @@ export interface NodeStats {
   readonly log: Readonly<LogStats>;
   readonly checkpoints: CheckpointStats;
   readonly scrub: ScrubStats;
+  readonly procedures: ProcedureStats;
   readonly distributions: Readonly<Record<keyof NodeDistributions, DistributionSummary>>;
 }
 
@@ -357,10 +358,9 @@ export class Node<Commands, Queries> {
 
   /**
    * Runs a procedure to its end; its id again gives the same result, and no second run. Rejects with the
-   * `Rejection` it was refused with; TIDEMARK_PROCEDURE_UNDONE, TIDEMARK_PROCEDURE_STUCK,
-   * TIDEMARK_PROCEDURE_CHANGED, TIDEMARK_PROCEDURE_MISUSED, TIDEMARK_PROCEDURE_ABANDONED; as `submit`, and
-   * with TIDEMARK_PROCEDURE_UNKNOWN or TIDEMARK_PROCEDURE_ID_TAKEN, before anything was done. When the node
-   * is closed meanwhile, with TIDEMARK_NOT_OPEN, and the next start goes on.
+   * `Rejection` it was refused with; TIDEMARK_PROCEDURE_UNDONE, _STUCK, _CHANGED, _MISUSED, _ABANDONED; as
+   * `submit`, and with TIDEMARK_PROCEDURE_UNKNOWN or _ID_TAKEN, before anything was done. When the node is
+   * closed meanwhile, with TIDEMARK_NOT_OPEN, and the next start goes on.
    */
   run<Argument, Result>(
     procedure: Procedure<Argument, Result>,
@@ -457,7 +457,7 @@ export class Node<Commands, Queries> {
   }
 
   stats(): NodeStats {
-    const { engine, log, checkpoints, expiring, scrubber } = this.#parts;
+    const { engine, log, checkpoints, expiring, scrubber, procedures } = this.#parts;
     return {
       keys: engine.approximateUserKeys,
       keysToLoad: engine.keysToLoad,
@@ -481,6 +481,7 @@ export class Node<Commands, Queries> {
         schedule: checkpoints.schedule,
       },
       scrub: scrubber.stats,
+      procedures: procedures.stats,
       distributions: summarizeAll(this.distributions),
     };
   }

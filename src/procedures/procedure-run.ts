@@ -105,6 +105,14 @@ export class ProcedureRun {
     return { procedure, id, begun: head.begun };
   }
 
+  get isStuck(): boolean {
+    return this.#status === 'stuck';
+  }
+
+  get begunAt(): number {
+    return this.#head.begunAt;
+  }
+
   /** What it waits for, for people. */
   describe(): UnfinishedProcedure {
     const { procedure, id } = this.runId;
@@ -125,6 +133,7 @@ export class ProcedureRun {
 
   /** Goes on from its records to its end, or until it is stuck. */
   start(): void {
+    if (this.#dropped.signal.aborted) return;
     this.#status = 'running';
     this.#go().catch((thrown: unknown) => {
       const error = tangible(thrown);

@@ -30,6 +30,10 @@ const ID_BYTES_MAX = 256;
 /** Between two attempts at a record that the log has no room for. */
 const RECORD_RETRY_MS = 100;
 
+/** Runs that were left are begun so many at a time, with a pause between. */
+const RESUMED_AT_ONCE = 256;
+const RESUME_PAUSE_MS = 10;
+
 /** Options of `node.run`. */
 export interface RunOptions {
   /**
@@ -37,6 +41,15 @@ export interface RunOptions {
    * bytes, no control characters.
    */
   readonly id: string;
+}
+
+/** How the procedures of a node are doing: those that are not finished. */
+export interface ProcedureStats {
+  readonly unfinished: number;
+  /** Of these, how many wait to be retried or abandoned. */
+  readonly stuck: number;
+  /** When the oldest was begun, in milliseconds since 1970; 0 when there is none. */
+  readonly oldestBegunAt: number;
 }
 
 /** What a node's procedures tell: of those that went another way than their function. */
@@ -67,6 +80,8 @@ export class ProcedureRunner {
   readonly #config: ProcedureRunnerConfig;
   readonly #procedures: ReadonlyMap<string, AnyProcedure>;
   readonly #runs = new Map<string, ProcedureRun>();
+  /** Runs that were left, and are not begun yet. */
+  #left: ProcedureRun[] = [];
   /** On their way: whether a run that is found meanwhile is new, only their answers tell. */
   readonly #beginning = new Set<BeginRecord>();
   /** Why nothing is run any more; null while it is. */
@@ -127,6 +142,15 @@ export class ProcedureRunner {
     return [...this.#runs.values()].map((run) => run.describe());
   }
 
+  get stats(): ProcedureStats {
+    let [stuck, oldestBegunAt] = [0, 0];
+    for (const run of this.#runs.values()) {
+      if (run.isStuck) stuck++;
+      if (oldestBegunAt === 0 || run.begunAt < oldestBegunAt) oldestBegunAt = run.begunAt;
+    }
+    return { unfinished: this.#runs.size, stuck, oldestBegunAt };
+  }
+
   /** @throws TidemarkError TIDEMARK_PROCEDURE_GONE. */
   retry(run: ProcedureId): void {
     this.#find(run).retry();
@@ -155,6 +179,7 @@ export class ProcedureRunner {
     this.#stopped = error;
     for (const run of this.#runs.values()) for (const { reject } of run.drop()) reject(error);
     this.#runs.clear();
+    this.#left = [];
   }
 
   #find(run: ProcedureId): ProcedureRun {
@@ -218,11 +243,23 @@ export class ProcedureRunner {
     });
     if (this.#stopped !== null) throw this.#stopped;
     this.#runs.set(key, run);
+    if (how === 'begun') this.#startAll([run]);
+    else if (this.#left.push(run) === 1) queueMicrotask(() => this.#startLeft());
+    return run;
+  }
+
+  /** All at once would keep the node from everything else, and fall upon whoever is outside. */
+  #startLeft(): void {
+    this.#startAll(this.#left.slice(0, RESUMED_AT_ONCE));
+    this.#left = this.#left.slice(RESUMED_AT_ONCE);
+    if (this.#left.length > 0) this.#config.clock.after(RESUME_PAUSE_MS, () => this.#startLeft());
+  }
+
+  #startAll(runs: readonly ProcedureRun[]): void {
     this.#config.whenDurable().then(
-      () => run.start(),
+      () => runs.forEach((run) => run.start()),
       () => undefined, // The node stops, and tells why.
     );
-    return run;
   }
 
   #tell(kind: ProcedureEvent['kind'], run: ProcedureRun, error: unknown): void {

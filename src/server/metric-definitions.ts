@@ -232,12 +232,31 @@ const PROCESS: readonly MetricDefinition<NodeFigures>[] = [
   ),
 ];
 
+const PROCEDURES: readonly MetricDefinition<NodeFigures>[] = [
+  gauge(
+    'tidemark_procedures_unfinished',
+    'Procedures that are not finished',
+    ({ stats }) => stats.procedures.unfinished,
+  ),
+  gauge(
+    'tidemark_procedures_stuck',
+    'Those of them that wait to be retried or abandoned',
+    ({ stats }) => stats.procedures.stuck,
+  ),
+  gauge(
+    'tidemark_procedure_oldest_timestamp_seconds',
+    'When the oldest unfinished procedure was begun, since 1970; 0 when there is none',
+    ({ stats }) => stats.procedures.oldestBegunAt / 1000,
+  ),
+];
+
 export const NODE_METRICS: readonly MetricDefinition<NodeFigures>[] = [
   ...COMMANDS,
   ...LOG,
   ...STATE,
   ...CHECKPOINTS,
   ...SCRUB,
+  ...PROCEDURES,
   ...PROCESS,
 ];
 

@@ -4,6 +4,7 @@ import { isoTime } from '../base/time.ts';
 import type { NodeRecovery, NodeStats } from '../node/node.ts';
 import type { ScrubFinding } from '../node/scrub-record.ts';
 import type { ScrubStats } from '../node/scrubber.ts';
+import type { ProcedureStats } from '../procedures/procedure-runner.ts';
 import type { InfoSections } from './info.ts';
 
 /** A node, as far as INFO needs it. */
@@ -35,6 +36,7 @@ export function nodeInfo(node: InformedNode): InfoSections {
       tidemark_checkpoint_pause_ms_max: last?.longestPauseMs ?? 0,
       tidemark_checkpoint_failure: checkpoints.failure ?? 'none',
       ...scrubLines(scrub),
+      ...procedureLines(stats.procedures),
       tidemark_keys_to_load: stats.keysToLoad,
       tidemark_first_index: stats.firstIndex,
       tidemark_durable_index: stats.durableIndex,
@@ -84,6 +86,18 @@ function scrubLines({
     tidemark_scrub_findings_open: open.length,
     tidemark_scrub_finding: shown === undefined ? 'none' : describeFinding(shown),
     tidemark_scrub_failure: failure ?? 'none',
+  };
+}
+
+function procedureLines({
+  unfinished,
+  stuck,
+  oldestBegunAt,
+}: ProcedureStats): Record<string, string | number> {
+  return {
+    tidemark_procedures_unfinished: unfinished,
+    tidemark_procedures_stuck: stuck,
+    tidemark_procedure_oldest: oldestBegunAt === 0 ? 'none' : isoTime(oldestBegunAt),
   };
 }
 
