@@ -189,7 +189,7 @@ test('entries: follow ends by itself at `last`', async () => {
 
 test('entries: compaction below the position ends it, and says what is still there', async () => {
   const { options } = world();
-  const kept = { ...checkpoint, checkpointsKept: 1 };
+  const kept = { ...checkpoint, checkpointsKept: 1, logAgeMs: 0 };
   await using node = await open({ machine: notes, ...options, checkpoint: kept });
   const text = 'x'.repeat(30_000);
   const write = (key: string): Promise<void> => node.submit('write', { key, text });

@@ -166,7 +166,8 @@ test('machine versions: compaction forgets the versions that nothing needs any m
   await deposit(fs, v3, 'alice');
   strictEqual((await statusOf(fs)).earlier.length, 2);
   for (let run = 0; run < 4; run++) {
-    await using node = await open({ machine: v3, dir: DIR, log, doors: { fs } });
+    const checkpoint = { logAgeMs: 0 };
+    await using node = await open({ machine: v3, dir: DIR, log, checkpoint, doors: { fs } });
     await node.submit('deposit', { to: 'alice', amount: 1 });
   }
   deepStrictEqual(await statusOf(fs), { version: 3, earlier: [] });
