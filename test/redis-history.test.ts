@@ -120,7 +120,7 @@ test('history: tidemark rewind refuses calls that mean nothing, and says what to
     [['--to', '2', '--port', port, '--into', into], /name that with --dir/],
     [['--to', 'soon', '--dir', dir, '--dry-run'], /TIDEMARK_POINT_INVALID/],
     [['--to', '9', '--dir', dir, '--into', into], /TIDEMARK_POINT_NOT_KEPT/],
-    [['--to', '9', '--port', port], /TIDEMARK_POINT_NOT_KEPT.*a point that is kept/],
+    [['--to', '9', '--port', port], /TIDEMARK_POINT_NOT_KEPT.*the nearest point before it is 6/],
     [['--to', '2', '--dir', dir, '--into', dir], /TIDEMARK_NOT_A_DATA_DIRECTORY|TIDEMARK_LOCKED/],
     [['--dry-run'], /required option '--to/],
   ] as const) {
