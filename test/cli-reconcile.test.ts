@@ -96,6 +96,21 @@ test('cli: diff tells what differs, and by its exit code whether anything does',
   match(first.out, /\+ "bytes".*\nthe first 1 added, 1 changed, 0 deleted/);
 });
 
+test('cli: diff says which checkpoint is damaged, and goes by an older one', async (t) => {
+  const one = join(await directory(t), 'one');
+  const node = await open({ dir: one, log });
+  for (const tag of ['first', 'second']) {
+    await node.submit('SET', 'key', tag);
+    await node.checkpoint({ tag });
+  }
+  await node.close();
+  const files = (await readdir(join(one, 'checkpoints'))).filter((name) => name.endsWith('.data')).sort();
+  await rm(join(one, 'checkpoints', files.at(-1)!));
+  const ran = await tidemark('diff', `${one}@tag:first`, `${one}@tag:second`);
+  strictEqual(ran.code, 1, ran.err);
+  match(ran.err, /warning: the checkpoint file .*\.data is damaged .*that of entry 1 was used/);
+});
+
 test('cli: diff ends with 2 or more when it cannot tell', async (t) => {
   const dir = await directory(t);
   await write(join(dir, 'one'), fill);

@@ -73,7 +73,10 @@ function knownPassword(): string | null {
 export async function openState(target: StateTarget): Promise<StoredState | ReadableState> {
   if (target.kind === 'directory') {
     const { dir, at } = target;
-    return readState(at == null ? { dir } : { dir, at });
+    const state = await readState(at == null ? { dir } : { dir, at });
+    // A delta goes to the standard output.
+    for (const warning of state.warnings ?? []) process.stderr.write(`tidemark: warning: ${warning}\n`);
+    return state;
   }
   const node = new RemoteNode(target.address);
   try {

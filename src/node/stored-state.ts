@@ -35,6 +35,8 @@ export interface ReadStateOptions {
 /** A state that is read where it is stored. Close it. */
 export interface StoredState extends TreeReader {
   readonly facts: StateFacts;
+  /** Checkpoints that were passed over because they are damaged. */
+  readonly warnings?: readonly string[];
   close(): Promise<void>;
 }
 
@@ -103,6 +105,7 @@ async function replayed(history: StoredHistory, point: FoundPoint, machine: Mach
       root: held.root,
       keys: held.keys,
       facts: held.facts,
+      warnings: past.warnings,
       read: (wanted) => held.read(wanted),
       async close() {
         held.release();
