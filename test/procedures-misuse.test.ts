@@ -191,7 +191,8 @@ test('procedure: many that are left are begun a few at a time', async () => {
   }
   isDown = false;
   await using node = await openNotes([call], { dir: 'data', doors: { fs } });
-  await Promise.all(ids.map((id) => node.run(call, undefined, { id })));
+  await node.whenLoaded();
+  while (node.stats().procedures.unfinished > 0) await new Promise((resolve) => setImmediate(resolve));
   ok(most <= 1000, `${most} at once`);
 });
 
@@ -212,4 +213,12 @@ test('procedure: its records are not changed from outside', async () => {
     await rejects(sent, /records of procedures are not changed from outside/);
   }
   deepStrictEqual([(await node.root()).root, node.procedures().length], [root, 1]);
+});
+
+test('procedure: more at once than may be unfinished are refused without a delay', async () => {
+  const note = procedure('note', { recovery: 'forward', machine: notes }, (step) => step('a', () => 1));
+  await using node = await openNotes([note]);
+  const ids = Array.from({ length: 11_000 }, (_, at) => `${at}`);
+  const ends = await Promise.allSettled(ids.map((id) => node.run(note, undefined, { id })));
+  strictEqual(ends.filter(({ status }) => status === 'rejected').length, 1000);
 });

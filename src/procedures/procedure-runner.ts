@@ -84,6 +84,8 @@ export class ProcedureRunner {
   #left: ProcedureRun[] = [];
   /** On their way: whether a run that is found meanwhile is new, only their answers tell. */
   readonly #beginning = new Set<BeginRecord>();
+  /** Runs that were left to those that are on their way. */
+  readonly #passedOver = new Set<string>();
   /** Why nothing is run any more; null while it is. */
   #stopped: Error | null = null;
 
@@ -130,10 +132,11 @@ export class ProcedureRunner {
       return this.#take(begun.run, begun.isNew ? 'begun' : 'resumed');
     } catch (error) {
       this.#beginning.delete(record);
-      this.#resume(new Map()); // A run of that id was left to this.
+      if (this.#passedOver.delete(keyOf(record))) this.#resume(new Map());
       throw error;
     } finally {
       this.#beginning.delete(record);
+      this.#passedOver.delete(keyOf(record));
     }
   }
 
@@ -197,7 +200,8 @@ export class ProcedureRunner {
     const read = (state: StateReader): void => {
       const beginning = new Set([...this.#beginning].map(keyOf));
       for (const stored of readUnfinished(state)) {
-        if (!beginning.has(keyOf(stored))) this.#take(stored, 'resumed');
+        if (beginning.has(keyOf(stored))) this.#passedOver.add(keyOf(stored));
+        else this.#take(stored, 'resumed');
       }
       for (const [key, waiters] of waiting) this.#handOver(key, waiters);
     };
@@ -244,7 +248,7 @@ export class ProcedureRunner {
     if (this.#stopped !== null) throw this.#stopped;
     this.#runs.set(key, run);
     if (how === 'begun') this.#startAll([run]);
-    else if (this.#left.push(run) === 1) queueMicrotask(() => this.#startLeft());
+    else if (this.#left.push(run) === 1) this.#config.clock.after(0, () => this.#startLeft());
     return run;
   }
 
