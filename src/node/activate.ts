@@ -86,8 +86,8 @@ function requireRoom(earlier: readonly EarlierVersion[], next: Machine): void {
   throw new TidemarkError(
     'TIDEMARK_OPTION_INVALID',
     `version ${next.version} of the machine ${next.name} would be one too many: the log holds entries of ` +
-      `${earlier.length} earlier versions. Open it with the active version and checkpoint: { logAgeMs: 0 }, ` +
-      `take checkpoints until the log begins behind entry ${lastIndex} (stats().firstIndex), and try again`,
+      `${earlier.length} earlier versions. Open it with the active version and checkpoint: { logAgeMs: 0 }; ` +
+      `take checkpoints until stats().firstIndex is above ${lastIndex}, and try again`,
     { remedy: 'fix-call', facts: { option: 'machine.version', lastIndex } },
   );
 }

@@ -111,7 +111,7 @@ export class ProcedureRunner {
     argument: Argument,
     options: RunOptions,
   ): Promise<Result> {
-    requireKnownOptions('run', options, { id: 0 });
+    requireKnownOptions('the third parameter of run', options, { id: 0 });
     const { name, version, recovery } = procedure;
     const run = { procedure: name, id: requireId(options.id) };
     if (this.#procedures.get(name) !== (procedure as unknown)) throw notOpened(name);
