@@ -171,7 +171,7 @@ test('procedure: errors of the procedures of another node are errors like any ot
   deepStrictEqual(west.procedures()[0]?.attempts, 2);
 });
 
-test('procedure: many that are left are begun a few at a time', async () => {
+test('procedure: many that are left go on a few at a time, whoever asks for them', async () => {
   const fs = new MemoryFileSystem();
   let isDown = true;
   let [inFlight, most] = [0, 0];
@@ -191,9 +191,9 @@ test('procedure: many that are left are begun a few at a time', async () => {
   }
   isDown = false;
   await using node = await openNotes([call], { dir: 'data', doors: { fs } });
-  await node.whenLoaded();
+  await Promise.all(ids.slice(0, 100).map((id) => node.run(call, undefined, { id })));
   while (node.stats().procedures.unfinished > 0) await new Promise((resolve) => setImmediate(resolve));
-  ok(most <= 1000, `${most} at once`);
+  ok(most > 1 && most <= 256, `${most} at once`);
 });
 
 test('procedure: its records are not changed from outside', async () => {

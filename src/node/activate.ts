@@ -86,7 +86,7 @@ function requireRoom(earlier: readonly EarlierVersion[], next: Machine): void {
   throw new TidemarkError(
     'TIDEMARK_OPTION_INVALID',
     `version ${next.version} of the machine ${next.name} would be one too many: the log holds entries of ` +
-      `${earlier.length} earlier versions. Open it with the active version and checkpoint: { logAgeMs: 0 }; ` +
+      `${earlier.length} earlier versions. Open it with the active one and checkpoint: { logAgeMs: 0 }; ` +
       `take checkpoints until stats().firstIndex is above ${lastIndex}, and try again`,
     { remedy: 'fix-call', facts: { option: 'machine.version', lastIndex } },
   );

@@ -30,9 +30,11 @@ const ID_BYTES_MAX = 256;
 /** Between two attempts at a record that the log has no room for. */
 const RECORD_RETRY_MS = 100;
 
-/** Runs that were left are begun so many at a time, with a pause between. */
+/**
+ * Of the runs that were left so many are under way at a time: all at once would keep the node from everything
+ * else, and fall upon whoever is outside.
+ */
 const RESUMED_AT_ONCE = 256;
-const RESUME_PAUSE_MS = 10;
 
 /** Options of `node.run`. */
 export interface RunOptions {
@@ -82,6 +84,9 @@ export class ProcedureRunner {
   readonly #runs = new Map<string, ProcedureRun>();
   /** Runs that were left, and are not begun yet. */
   #left: ProcedureRun[] = [];
+  /** Of those that were left, what was begun and has neither ended nor got stuck. */
+  readonly #underWay = new Set<ProcedureRun>();
+  #isStartingLeft = false;
   /** On their way: whether a run that is found meanwhile is new, only their answers tell. */
   readonly #beginning = new Set<BeginRecord>();
   /** Runs that were left to those that are on their way. */
@@ -161,14 +166,19 @@ export class ProcedureRunner {
 
   /** @throws TidemarkError TIDEMARK_PROCEDURE_GONE, and what keeps a record from being written. */
   async abandon(run: ProcedureId): Promise<void> {
-    await this.#find(run).abandon();
+    const found = this.#find(run);
+    try {
+      await found.abandon();
+    } finally {
+      this.#madeWay(found);
+    }
   }
 
   /** The state became another one: what is not finished there goes on, and nothing else. */
   stateReplaced(): void {
     const waiting = new Map<string, Waiter[]>();
     for (const [key, run] of this.#runs) waiting.set(key, run.drop());
-    this.#runs.clear();
+    this.#forgetRuns();
     this.#resume(waiting);
   }
 
@@ -181,8 +191,13 @@ export class ProcedureRunner {
     if (this.#stopped !== null) return;
     this.#stopped = error;
     for (const run of this.#runs.values()) for (const { reject } of run.drop()) reject(error);
+    this.#forgetRuns();
+  }
+
+  #forgetRuns(): void {
     this.#runs.clear();
     this.#left = [];
+    this.#underWay.clear();
   }
 
   #find(run: ProcedureId): ProcedureRun {
@@ -240,23 +255,36 @@ export class ProcedureRunner {
       encodeCommand: ([name, ...args]) => machine.encodeCall(name, args),
       onEnded: () => {
         if (this.#runs.get(key) === run) this.#runs.delete(key);
+        this.#madeWay(run);
       },
-      onStuck: (_, error) => this.#tell('procedure-stuck', run, error),
+      onStuck: (_, error) => {
+        this.#tell('procedure-stuck', run, error);
+        this.#madeWay(run);
+      },
       onUndone: () => this.#tell('procedure-undone', run, null),
       onFatal,
     });
     if (this.#stopped !== null) throw this.#stopped;
     this.#runs.set(key, run);
     if (how === 'begun') this.#startAll([run]);
-    else if (this.#left.push(run) === 1) this.#config.clock.after(0, () => this.#startLeft());
+    else if (this.#left.push(run) === 1) this.#startLeftSoon();
     return run;
   }
 
-  /** All at once would keep the node from everything else, and fall upon whoever is outside. */
-  #startLeft(): void {
-    this.#startAll(this.#left.slice(0, RESUMED_AT_ONCE));
-    this.#left = this.#left.slice(RESUMED_AT_ONCE);
-    if (this.#left.length > 0) this.#config.clock.after(RESUME_PAUSE_MS, () => this.#startLeft());
+  /** Room for another one of those that were left. */
+  #madeWay(run: ProcedureRun): void {
+    if (this.#underWay.delete(run) && this.#left.length > 0) this.#startLeftSoon();
+  }
+
+  #startLeftSoon(): void {
+    if (this.#isStartingLeft) return;
+    this.#isStartingLeft = true;
+    this.#config.clock.after(0, () => {
+      this.#isStartingLeft = false;
+      const runs = this.#left.splice(0, RESUMED_AT_ONCE - this.#underWay.size);
+      for (const run of runs) this.#underWay.add(run);
+      this.#startAll(runs);
+    });
   }
 
   #startAll(runs: readonly ProcedureRun[]): void {
