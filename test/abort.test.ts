@@ -13,6 +13,7 @@ import { refusal } from '../src/engine/refusal.ts';
 import { table } from '../src/engine/table.ts';
 import { machine } from '../src/engine/typed-machine.ts';
 import { open } from '../src/node/open.ts';
+import { procedure } from '../src/procedures/procedure.ts';
 import { MemoryFileSystem } from '../src/storage/memory-file-system.ts';
 import { InterposedFileSystem } from './support/interposed-file-system.ts';
 
@@ -138,6 +139,25 @@ test('abort: a checkpoint goes on when one of those who asked for it stops waiti
   strictEqual(node.stats().checkpoints.last, null);
   letGo();
   strictEqual((await patient).index, 1);
+});
+
+test('abort: a procedure goes on when who asked for it stops waiting', async () => {
+  let letGo: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  const wait = procedure('wait', { recovery: 'forward' }, async (step) => {
+    await step('hold', () => held);
+    return 'done';
+  });
+  await using node = await open({ dir: 'memory:', procedures: [wait] });
+  const controller = new AbortController();
+  const given = node.with({ signal: controller.signal }).run(wait, undefined, { id: 'a' });
+  while (node.procedures().length === 0) await new Promise((resolve) => setImmediate(resolve));
+  controller.abort(new Error('enough'));
+  await rejects(given, /enough/);
+  letGo();
+  strictEqual(await node.run(wait, undefined, { id: 'a' }), 'done');
 });
 
 test('abort: an iteration that waits for entries ends with the reason', async () => {

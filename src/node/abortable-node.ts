@@ -25,6 +25,10 @@ export class AbortableNode<Commands, Queries> implements NodeCalls<Commands, Que
   readonly query: Node<Commands, Queries>['query'] = (name, ...args) =>
     untilAborted(this.#signal, () => this.#node.query(name, ...args));
 
+  /** Aborted while it waits, the run goes on: who asks again with its id gets its result. */
+  readonly run: Node<Commands, Queries>['run'] = (procedure, argument, options) =>
+    untilAborted(this.#signal, () => this.#node.run(procedure, argument, options));
+
   root(): Promise<StateRoot> {
     return untilAborted(this.#signal, () => this.#node.root());
   }

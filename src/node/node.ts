@@ -157,7 +157,7 @@ export interface CallOptions {
 /** The calls of a node that somebody waits for. */
 export type NodeCalls<Commands, Queries> = Pick<
   Node<Commands, Queries>,
-  'submit' | 'attempt' | 'query' | 'root' | 'checkpoint' | 'scrub' | 'whenLoaded' | 'sync' | 'drained'
+  'submit' | 'attempt' | 'query' | 'run' | 'root' | 'checkpoint' | 'scrub' | 'whenLoaded' | 'sync' | 'drained'
 >;
 
 /** A running node: made by {@link open}, used until it is closed or stops by itself. */
