@@ -6,7 +6,6 @@
  *     npm test -- log state          the test files whose path contains `log` or `state`
  *     npm test -- --test-name-pattern=torn     options go to Node's test runner
  *     npm test -- --only-tests       neither format nor lint
- *     npm test -- --without=a,b      no test file whose path contains one of these
  */
 
 import { spawn } from 'node:child_process';
@@ -24,14 +23,8 @@ const TEST_MS_MAX = 300_000;
 
 const startMs = Date.now();
 const given = process.argv.slice(2);
-const WITHOUT = '--without=';
-const options = given.filter(
-  (word) => word.startsWith('-') && word !== '--only-tests' && !word.startsWith(WITHOUT),
-);
+const options = given.filter((word) => word.startsWith('-') && word !== '--only-tests');
 const names = given.filter((word) => !word.startsWith('-'));
-const leftOut = given
-  .filter((word) => word.startsWith(WITHOUT))
-  .flatMap((word) => word.slice(WITHOUT.length).split(','));
 
 process.exitCode = (await testAll()) ? 0 : 1;
 
@@ -54,10 +47,9 @@ async function testAll() {
 /** Compiled test files, those asked for by name if any. */
 function testFiles() {
   if (!existsSync(TESTS)) return [];
-  const isOfOne = (path, words) => words.some((word) => path.split(sep).join('/').includes(word));
   return readdirSync(TESTS, { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.test.js'))
-    .filter((path) => (names.length === 0 || isOfOne(path, names)) && !isOfOne(path, leftOut))
+    .filter((path) => names.length === 0 || names.some((name) => path.split(sep).join('/').includes(name)))
     .sort()
     .map((path) => join(TESTS, path));
 }
