@@ -57,7 +57,7 @@ test('peers attack: a byte now and then is a silence, before the greeting and af
   for (let at = 0; !(before!.destroyed && after!.destroyed); at++) {
     if (!before!.destroyed) before!.write(HELLO.subarray(at % 88, (at % 88) + 1));
     if (!after!.destroyed) after!.write(HELLO.subarray(at % 8, (at % 8) + 1));
-    await sleep(20);
+    await sleep(60); // A header of 16 bytes takes far longer than the silence that is allowed.
   }
   await until('both are counted', () => target.network.refusals().silent >= 2);
   await talks(honest, target);
