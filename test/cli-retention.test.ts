@@ -14,6 +14,7 @@ import { askOnce, ErrorReply, type Reply } from '../src/cli/resp-client.ts';
 import { open } from '../src/node/open.ts';
 import { startRedisServer } from '../src/server/redis-server.ts';
 import { servedCheckpoints } from '../src/server/served-checkpoints.ts';
+import { SeededRandom } from '../src/testing/seeded-random.ts';
 import { tidemark } from './support/tidemark.ts';
 
 const log = { segmentBytes: 64 * 1024 };
@@ -29,7 +30,9 @@ async function fiveCheckpoints(t: TestContext, checkpoint: CheckpointOptions = {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-retention-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const dir = join(folder, 'data');
-  const node = await open({ dir, log, checkpoint, scrub: { cycleMs: 0 } }); // A scrub holds what it reads.
+  // The cluster's id shapes the tree, and so decides which checkpoints are full. A scrub holds what it reads.
+  const doors = { chance: new SeededRandom(1) };
+  const node = await open({ dir, log, checkpoint, doors, scrub: { cycleMs: 0 } });
 
   for (let key = 0; key < 200; key++) void node.submit('SET', `key ${key}`, 'x'.repeat(100));
   for (let round = 0; round < 5; round++) {
