@@ -11,15 +11,16 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { readU64, viewOf, writeU64 } from '../base/bytes.ts';
+import { bufferOf, readU64, viewOf, writeU64 } from '../base/bytes.ts';
+import type { Chance } from '../base/chance.ts';
 import { type PeerIdentity, REFUSAL_REASONS, type RefusalReason } from './peer-network.ts';
 
 /** What this build speaks, from and to. */
-export const PROTOCOL_MIN = 1;
-export const PROTOCOL_MAX = 1;
+const PROTOCOL_MIN = 1;
+const PROTOCOL_MAX = 1;
 
 export const HELLO_BYTES = 72;
-export const INSTANCE_BYTES = 16;
+const INSTANCE_BYTES = 16;
 
 /** What a replica says of itself, and to whom. */
 export interface Hello extends PeerIdentity {
@@ -29,6 +30,16 @@ export interface Hello extends PeerIdentity {
   readonly to: number;
   /** Random, of this opening of the network, in hexadecimal. */
   readonly instance: string;
+}
+
+/** What a replica of this build says. */
+export function helloOf(identity: PeerIdentity, instance: string, to: number): Hello {
+  return { ...identity, protocolMin: PROTOCOL_MIN, protocolMax: PROTOCOL_MAX, to, instance };
+}
+
+/** Of one opening of a network. */
+export function drawInstance(chance: Chance): string {
+  return bufferOf(chance.fill(new Uint8Array(INSTANCE_BYTES))).toString('hex');
 }
 
 export function encodeHello(hello: Hello): Uint8Array {
@@ -77,17 +88,22 @@ export function decodeRefusal(bytes: Uint8Array): RefusalReason | null {
   return (bytes.length === 1 && REFUSAL_REASONS[bytes[0]!]) || null;
 }
 
+/** Which replicas are peers. */
+export interface KnownPeers {
+  has(replica: number): boolean;
+}
+
 /** The latest start of every replica that was let in. */
 export class Acquaintances {
   readonly #latest = new Map<number, Hello>();
 
   /** Forgets replicas that are no peers any more. */
-  keepOnly(replicas: ReadonlySet<number>): void {
+  keepOnly(replicas: KnownPeers): void {
     for (const replica of this.#latest.keys()) if (!replicas.has(replica)) this.#latest.delete(replica);
   }
 
   /** What is wrong with a hello that reached `self`; null when nothing is, and then it is remembered. */
-  judge(hello: Hello, self: PeerIdentity, peers: ReadonlySet<number>): RefusalReason | null {
+  judge(hello: Hello, self: PeerIdentity, peers: KnownPeers): RefusalReason | null {
     const wrong = mismatchOf(hello, self, peers) ?? this.#ageOf(hello);
     if (wrong === null) this.#latest.set(hello.replica, hello);
     return wrong;
@@ -103,7 +119,7 @@ export class Acquaintances {
 }
 
 /** The order matters: a replica of another cluster has no number here. */
-function mismatchOf(hello: Hello, self: PeerIdentity, peers: ReadonlySet<number>): RefusalReason | null {
+function mismatchOf(hello: Hello, self: PeerIdentity, peers: KnownPeers): RefusalReason | null {
   if (hello.protocolMin > PROTOCOL_MAX) return 'newer-protocol';
   if (hello.protocolMax < PROTOCOL_MIN) return 'older-protocol';
   if (hello.clusterId !== self.clusterId) return 'other-cluster';

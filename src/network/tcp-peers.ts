@@ -15,7 +15,7 @@ import { invalidOption } from '../base/options.ts';
 import type { Clock } from '../base/time.ts';
 import type { Connection, ConnectionHandler, Dial, Listener } from './connection.ts';
 import { PeerGuest } from './peer-guest.ts';
-import { Acquaintances, type Hello, INSTANCE_BYTES, PROTOCOL_MAX, PROTOCOL_MIN } from './peer-hello.ts';
+import { Acquaintances, drawInstance, type Hello, helloOf } from './peer-hello.ts';
 import { hostAndPort, PeerLine } from './peer-line.ts';
 import {
   type Lane,
@@ -25,7 +25,6 @@ import {
   type PeerNetwork,
   type PeerStatus,
   type RefusalReason,
-  URGENT_FRAME_BYTES_MAX,
 } from './peer-network.ts';
 import {
   type PeerOptions,
@@ -33,7 +32,7 @@ import {
   requirePeers,
   resolvePeerOptions,
 } from './peer-options.ts';
-import { peerStatus, type Received } from './peer-status.ts';
+import { PeerTable } from './peer-table.ts';
 import { Refusals } from './refusals.ts';
 import { dialTcp, listenTcp } from './tcp.ts';
 import { dialTls, listenTls, namesInCertificate, requireCredentials } from './tls.ts';
@@ -81,12 +80,10 @@ class TcpPeers implements ListeningPeerNetwork {
   readonly #instance: string;
   readonly #acquaintances = new Acquaintances();
   readonly #refusals: Refusals;
-  readonly #lines = new Map<number, PeerLine>();
-  readonly #received = new Map<number, Received>();
+  readonly #table: PeerTable<PeerLine>;
   /** Connections that have not said who they are, oldest first; and those that have, by replica. */
   readonly #greeting = new Set<PeerGuest>();
   readonly #guests = new Map<number, PeerGuest>();
-  #numbers: ReadonlySet<number> = new Set();
   #listener: Listener | null = null;
   #isClosed = false;
   #closed: Promise<void> | null = null;
@@ -98,7 +95,8 @@ class TcpPeers implements ListeningPeerNetwork {
     this.#chance = chance;
     this.#options = options;
     this.#dial = options.tls === null ? dialTcp : dialTls(options.tls);
-    this.#instance = Buffer.from(chance.fill(new Uint8Array(INSTANCE_BYTES))).toString('hex');
+    this.#instance = drawInstance(chance);
+    this.#table = new PeerTable({ identity, options, lineTo: (address) => this.#lineTo(address) });
     this.#refusals = new Refusals(clock, (event) => this.#handler.event(event));
   }
 
@@ -124,48 +122,22 @@ class TcpPeers implements ListeningPeerNetwork {
   }
 
   send(to: number, parts: readonly Uint8Array[], lane: Lane): boolean {
-    let byteCount = 0;
-    for (const part of parts) byteCount += part.length;
-    const bytesMax = lane === 'urgent' ? URGENT_FRAME_BYTES_MAX : this.#options.frameBytesMax;
-    assert(byteCount <= bytesMax, `a frame of lane ${lane} has at most ${bytesMax} bytes, got ${byteCount}`);
-    return this.#lines.get(to)?.send(parts, byteCount, lane) ?? false;
+    return this.#table.send(to, parts, lane);
   }
 
   room(to: number): number {
-    return this.#lines.get(to)?.room ?? 0;
+    return this.#table.room(to);
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
     if (this.#isClosed) return;
-    requirePeers(peers, this.identity, this.#options);
-    const wanted = new Map(peers.map((peer) => [peer.replica, peer]));
-    this.#numbers = new Set(wanted.keys());
-    this.#acquaintances.keepOnly(this.#numbers);
-    for (const [replica, guest] of this.#guests) if (!wanted.has(replica)) guest.destroy();
-    for (const [replica, line] of this.#lines) {
-      const address = wanted.get(replica);
-      if (address !== undefined && isSameAddress(address, line.address)) continue;
-      line.close();
-      this.#lines.delete(replica);
-      if (address === undefined) this.#received.delete(replica);
-    }
-    for (const [replica, address] of wanted) {
-      if (this.#lines.has(replica)) continue;
-      this.#lines.set(replica, this.#lineTo(address));
-      if (!this.#received.has(replica)) this.#received.set(replica, { frames: 0, bytes: 0 });
-    }
+    this.#table.set(peers);
+    this.#acquaintances.keepOnly(this.#table);
+    for (const [replica, guest] of this.#guests) if (!this.#table.has(replica)) guest.destroy();
   }
 
   peers(): PeerStatus[] {
-    return [...this.#lines]
-      .sort(([one], [other]) => one - other)
-      .map(([replica, line]) =>
-        peerStatus(
-          { replica, address: hostAndPort(line.address) },
-          line,
-          this.#received.get(replica) ?? { frames: 0, bytes: 0 },
-        ),
-      );
+    return this.#table.statuses();
   }
 
   refusals(): Readonly<Record<RefusalReason, number>> {
@@ -180,19 +152,13 @@ class TcpPeers implements ListeningPeerNetwork {
 
   async #close(): Promise<void> {
     const closed = this.#listener?.close();
-    for (const line of this.#lines.values()) line.close();
+    this.#table.close();
     for (const guest of [...this.#greeting, ...this.#guests.values()]) guest.destroy();
     await closed;
   }
 
   #helloTo(replica: number): Hello {
-    return {
-      ...this.identity,
-      protocolMin: PROTOCOL_MIN,
-      protocolMax: PROTOCOL_MAX,
-      to: replica,
-      instance: this.#instance,
-    };
+    return helloOf(this.identity, this.#instance, replica);
   }
 
   #lineTo(address: PeerAddress): PeerLine {
@@ -223,7 +189,7 @@ class TcpPeers implements ListeningPeerNetwork {
       ...this.#options,
       clock: this.#clock,
       connection,
-      judge: (hello) => this.#judge(hello, connection, this.#lines.get(hello.replica)?.address),
+      judge: (hello) => this.#judge(hello, connection, this.#table.addressOf(hello.replica)),
       welcome: (hello) => this.#helloTo(hello.replica),
       onWelcomed: (welcomed, replica) => {
         this.#greeting.delete(welcomed);
@@ -246,10 +212,7 @@ class TcpPeers implements ListeningPeerNetwork {
   }
 
   #take(from: number, bytes: Uint8Array, lane: Lane): void {
-    const received = this.#received.get(from);
-    if (received === undefined || this.#isClosed) return;
-    received.frames++;
-    received.bytes += bytes.length;
+    if (this.#isClosed || !this.#table.countFrame(from, bytes.length)) return;
     this.#handler.frame(from, bytes, lane);
   }
 
@@ -264,7 +227,7 @@ class TcpPeers implements ListeningPeerNetwork {
       const name = address?.certificateName ?? defaultName(hello);
       if (!certificateNames.includes(name)) return 'certificate';
     }
-    return this.#acquaintances.judge(hello, this.identity, this.#numbers);
+    return this.#acquaintances.judge(hello, this.identity, this.#table);
   }
 
   /** Nothing is told once it is closed. */
@@ -283,8 +246,4 @@ function requireOwnCertificate(identity: PeerIdentity, { tls, certificateName }:
 
 function defaultName({ clusterId, replica }: Pick<PeerIdentity, 'clusterId' | 'replica'>): string {
   return `URI:tidemark:${clusterId}:${replica}`;
-}
-
-function isSameAddress(one: PeerAddress, other: PeerAddress): boolean {
-  return one.host === other.host && one.port === other.port && one.certificateName === other.certificateName;
 }

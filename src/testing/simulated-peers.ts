@@ -1,13 +1,6 @@
 /** One replica's end of a simulated network: the `PeerNetwork` that protocols get. */
 
-import { assert } from '../base/assert.ts';
-import {
-  Acquaintances,
-  type Hello,
-  INSTANCE_BYTES,
-  PROTOCOL_MAX,
-  PROTOCOL_MIN,
-} from '../network/peer-hello.ts';
+import { Acquaintances, drawInstance, type Hello, helloOf } from '../network/peer-hello.ts';
 import { hostAndPort } from '../network/peer-line.ts';
 import {
   type Lane,
@@ -17,10 +10,9 @@ import {
   type PeerNetwork,
   type PeerStatus,
   type RefusalReason,
-  URGENT_FRAME_BYTES_MAX,
 } from '../network/peer-network.ts';
-import { type ResolvedPeerOptions, requirePeers } from '../network/peer-options.ts';
-import { peerStatus, type Received } from '../network/peer-status.ts';
+import type { ResolvedPeerOptions } from '../network/peer-options.ts';
+import { PeerTable } from '../network/peer-table.ts';
 import { Refusals } from '../network/refusals.ts';
 import type { Fabric, Session, SimulatedHost } from './simulated-fabric.ts';
 import { SimulatedLine } from './simulated-line.ts';
@@ -43,11 +35,9 @@ export class SimulatedPeers implements PeerNetwork, SimulatedHost {
   readonly #instance: string;
   readonly #acquaintances = new Acquaintances();
   readonly #refusals: Refusals;
-  readonly #lines = new Map<number, SimulatedLine>();
-  readonly #received = new Map<number, Received>();
+  readonly #table: PeerTable<SimulatedLine>;
   /** The session in which each peer sends to us. */
   readonly #guests = new Map<number, Session>();
-  #numbers: ReadonlySet<number> = new Set();
   isClosed = false;
 
   constructor(init: SimulatedPeersInit) {
@@ -56,54 +46,29 @@ export class SimulatedPeers implements PeerNetwork, SimulatedHost {
     this.identity = identity;
     this.address = address;
     this.place = fabric.placeOf(hostAndPort(address));
-    this.#instance = Buffer.from(fabric.random.fill(new Uint8Array(INSTANCE_BYTES))).toString('hex');
+    this.#instance = drawInstance(fabric.random);
+    this.#table = new PeerTable({ ...init, lineTo: (to) => this.#lineTo(to) });
     this.#refusals = new Refusals(fabric.clock, (event) => handler.event(event));
     fabric.listen(this);
   }
 
   send(to: number, parts: readonly Uint8Array[], lane: Lane): boolean {
-    let byteCount = 0;
-    for (const part of parts) byteCount += part.length;
-    const bytesMax = lane === 'urgent' ? URGENT_FRAME_BYTES_MAX : this.#init.options.frameBytesMax;
-    assert(byteCount <= bytesMax, `a frame of lane ${lane} has at most ${bytesMax} bytes, got ${byteCount}`);
-    return this.#lines.get(to)?.send(parts, byteCount, lane) ?? false;
+    return this.#table.send(to, parts, lane);
   }
 
   room(to: number): number {
-    return this.#lines.get(to)?.room ?? 0;
+    return this.#table.room(to);
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
     if (this.isClosed) return;
-    requirePeers(peers, this.identity, this.#init.options);
-    const wanted = new Map(peers.map((peer) => [peer.replica, peer]));
-    this.#numbers = new Set(wanted.keys());
-    this.#acquaintances.keepOnly(this.#numbers);
-    for (const replica of this.#guests.keys()) if (!wanted.has(replica)) this.#dismiss(replica);
-    for (const [replica, line] of this.#lines) {
-      const address = wanted.get(replica);
-      if (address !== undefined && hostAndPort(address) === hostAndPort(line.address)) continue;
-      line.close();
-      this.#lines.delete(replica);
-      if (address === undefined) this.#received.delete(replica);
-    }
-    for (const [replica, address] of wanted) {
-      if (this.#lines.has(replica)) continue;
-      this.#lines.set(replica, this.#lineTo(address));
-      if (!this.#received.has(replica)) this.#received.set(replica, { frames: 0, bytes: 0 });
-    }
+    this.#table.set(peers);
+    this.#acquaintances.keepOnly(this.#table);
+    for (const replica of this.#guests.keys()) if (!this.#table.has(replica)) this.#dismiss(replica);
   }
 
   peers(): PeerStatus[] {
-    return [...this.#lines]
-      .sort(([one], [other]) => one - other)
-      .map(([replica, line]) =>
-        peerStatus(
-          { replica, address: hostAndPort(line.address) },
-          line,
-          this.#received.get(replica) ?? { frames: 0, bytes: 0 },
-        ),
-      );
+    return this.#table.statuses();
   }
 
   refusals(): Readonly<Record<RefusalReason, number>> {
@@ -121,13 +86,7 @@ export class SimulatedPeers implements PeerNetwork, SimulatedHost {
   }
 
   helloTo(replica: number): Hello {
-    return {
-      ...this.identity,
-      protocolMin: PROTOCOL_MIN,
-      protocolMax: PROTOCOL_MAX,
-      to: replica,
-      instance: this.#instance,
-    };
+    return helloOf(this.identity, this.#instance, replica);
   }
 
   accept(session: Session, hello: Hello): RefusalReason | null {
@@ -145,10 +104,7 @@ export class SimulatedPeers implements PeerNetwork, SimulatedHost {
 
   deliver(session: Session, bytes: Uint8Array, lane: Lane): void {
     const { replica } = session.owner.identity;
-    const received = this.#received.get(replica);
-    if (this.isClosed || received === undefined) return;
-    received.frames++;
-    received.bytes += bytes.length;
+    if (this.isClosed || !this.#table.countFrame(replica, bytes.length)) return;
     this.#init.fabric.trace(() => `frame ${session.owner.place} ${this.place} ${lane} ${bytes.length}`);
     this.#init.handler.frame(replica, bytes, lane);
   }
@@ -159,11 +115,11 @@ export class SimulatedPeers implements PeerNetwork, SimulatedHost {
   }
 
   onCut(place: number): void {
-    for (const line of this.#lines.values()) line.onCut(place);
+    for (const line of this.#table.lines) line.onCut(place);
   }
 
   onGone(host: SimulatedHost, how: 'closed' | 'silent'): void {
-    for (const line of this.#lines.values()) line.onGone(host, how);
+    for (const line of this.#table.lines) line.onGone(host, how);
   }
 
   /** The guest is not a peer any more; its line notices. */
@@ -177,12 +133,12 @@ export class SimulatedPeers implements PeerNetwork, SimulatedHost {
   #leave(how: 'closed' | 'silent'): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    for (const line of this.#lines.values()) line.close();
+    this.#table.close();
     this.#init.fabric.leave(this, how);
   }
 
   #judge(hello: Hello): RefusalReason | null {
-    const reason = this.#acquaintances.judge(hello, this.identity, this.#numbers);
+    const reason = this.#acquaintances.judge(hello, this.identity, this.#table);
     const isDouble = reason === 'same-identity' || reason === 'own-identity' || reason === 'older-start';
     if (isDouble) this.#init.fabric.faults.count('same-identity');
     return reason;
