@@ -196,6 +196,37 @@ test('procedure: many that are left go on a few at a time, whoever asks for them
   ok(most > 1 && most <= 256, `${most} at once`);
 });
 
+test('procedure: one that is left and abandoned before it was begun keeps nobody waiting', async () => {
+  const fs = new MemoryFileSystem();
+  let isDown = true;
+  let open: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const begun = new Set<string>();
+  const options = { recovery: 'forward', machine: notes, retry: { attempts: 1 } } as const;
+  const call = procedure('call', options, (step) =>
+    step('call', async () => {
+      if (isDown) throw new Error('down');
+      begun.add(step.id);
+      await gate;
+    }),
+  );
+  const ids = Array.from({ length: 600 }, (_, at) => `${at}`);
+  {
+    await using node = await openNotes([call], { dir: 'data', doors: { fs } });
+    await Promise.allSettled(ids.map((id) => node.run(call, undefined, { id })));
+  }
+  isDown = false;
+  await using node = await openNotes([call], { dir: 'data', doors: { fs } });
+  while (begun.size < 256) await new Promise((resolve) => setImmediate(resolve));
+  const waiting = node.procedures().filter(({ id }) => !begun.has(id));
+  await Promise.all(waiting.slice(0, 300).map((run) => node.abandonProcedure(run)));
+  open();
+  while (node.stats().procedures.unfinished > 0) await new Promise((resolve) => setImmediate(resolve));
+  deepStrictEqual([begun.size, node.procedures()], [300, []]);
+});
+
 test('procedure: its records are not changed from outside', async () => {
   const held = procedure('held', { recovery: 'forward', retry: RETRY }, (step) =>
     step('a', () => Promise.reject(new Error('not now'))),

@@ -84,7 +84,7 @@ export class ProcedureRunner {
   readonly #runs = new Map<string, ProcedureRun>();
   /** Runs that were left, and are not begun yet. */
   #left: ProcedureRun[] = [];
-  /** Of those that were left, what was begun and has neither ended nor got stuck. */
+  /** What was begun of those, and has neither ended nor got stuck. */
   readonly #underWay = new Set<ProcedureRun>();
   #isStartingLeft = false;
   /** On their way: whether a run that is found meanwhile is new, only their answers tell. */
@@ -170,6 +170,7 @@ export class ProcedureRunner {
     try {
       await found.abandon();
     } finally {
+      this.#left = this.#left.filter((run) => run !== found);
       this.#madeWay(found);
     }
   }

@@ -98,7 +98,10 @@ export class StateTree {
   readonly #held = new Set<Held>();
 
   #live: ChangeSet;
-  /** A key whose leaf was read, if there was one: machines ask for one that is not there again and again. */
+  /**
+   * A key whose leaf was read, if there was one: machines ask for one that is not there again and again. What
+   * was read stays in memory, so it holds until another tree is installed.
+   */
   #warmKey: Uint8Array | null = null;
   /** The parts of the live set as they were at that count; what is written over changes no key of it. */
   #liveRuns: { readonly count: number; readonly runs: readonly SortedPlaces[] } = { count: 0, runs: [] };
